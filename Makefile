@@ -1,0 +1,42 @@
+# pacsfs: `make demo` shows it at work, `make test` proves it. Both install what they lack.
+.PHONY: help setup build demo test bench lint format conformance clean
+.DEFAULT_GOAL := help
+
+SOURCES := $(shell find base fs shard aggregate tiering mountd bench test -name '*.ts' 2>/dev/null)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## install npm and Debian packages that are missing
+	@scripts/setup.sh node system
+
+build: setup dist/.built ## compile to dist/
+
+dist/.built: $(SOURCES) tsconfig.json tsconfig.build.json package-lock.json
+	@npx tsc -p tsconfig.build.json
+	@touch $@
+
+demo: build ## format a store, mount it, write studies, remount, prove every byte (under 3 minutes)
+	@node dist/bench/demo.js
+
+test: build ## all tests (unit, simulation, end to end on real mounts)
+	@scripts/setup.sh test
+	@npx vitest run
+
+bench: build ## benchmarks against the filesystem below, same disk, same run
+	@node dist/bench/main.js
+
+lint: setup ## formatting, lint rules, the law of imports, type check
+	@npx biome check .
+	@node scripts/tidy.mjs
+	@npx tsc --noEmit
+
+format: setup ## let the formatter rewrite the sources
+	@npx biome check --write .
+
+conformance: build ## run a built pjdfstest checkout: make conformance PJDFSTEST=DIR
+	@scripts/setup.sh test
+	@node dist/bench/conformance.js "$(PJDFSTEST)"
+
+clean: ## remove what was built
+	@rm -rf dist
