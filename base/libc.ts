@@ -9,16 +9,16 @@ import koffi from 'koffi';
 const library = koffi.load('libc.so.6');
 
 const c = {
-  read: library.func('ssize_t read(int fd, void *buffer, size_t count)'),
-  write: library.func('ssize_t write(int fd, const void *buffer, size_t count)'),
-  pread: library.func('ssize_t pread(int fd, void *buffer, size_t count, int64_t offset)'),
-  pwrite: library.func('ssize_t pwrite(int fd, const void *buffer, size_t count, int64_t offset)'),
-  writev: library.func('ssize_t writev(int fd, const void *iov, int count)'),
+  read: library.func('int64_t read(int fd, void *buffer, uint64_t count)'),
+  write: library.func('int64_t write(int fd, const void *buffer, uint64_t count)'),
+  pread: library.func('int64_t pread(int fd, void *buffer, uint64_t count, int64_t offset)'),
+  pwrite: library.func('int64_t pwrite(int fd, const void *buffer, uint64_t count, int64_t offset)'),
+  writev: library.func('int64_t writev(int fd, const void *iov, int count)'),
   fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
   lseek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
   fdatasync: library.func('int fdatasync(int fd)'),
   copyFileRange: library.func(
-    'ssize_t copy_file_range(int in, _Inout_ int64_t *inOffset, int out, _Inout_ int64_t *outOffset, size_t length, unsigned int flags)',
+    'int64_t copy_file_range(int in, _Inout_ int64_t *inOffset, int out, _Inout_ int64_t *outOffset, uint64_t length, unsigned int flags)',
   ),
   poll: library.func('int poll(void *fds, unsigned long count, int timeoutMs)'),
   eventfd: library.func('int eventfd(unsigned int initial, int flags)'),
@@ -27,7 +27,7 @@ const c = {
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   ),
   umount2: library.func('int umount2(const char *target, int flags)'),
-  posixMemalign: library.func('int posix_memalign(_Out_ void **out, size_t alignment, size_t size)'),
+  posixMemalign: library.func('int posix_memalign(_Out_ void **out, uint64_t alignment, uint64_t size)'),
 };
 
 export const POLLIN = 1;
