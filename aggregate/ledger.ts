@@ -1,0 +1,194 @@
+/**
+ * Who owns how much of each aggregate: the rows of `aggregates` in memory. The rows on disk change only by the caller's
+ * records: whatever changes a row here must be followed by `takeChangedRows` for the record of the same change.
+ */
+import { type AggregateRow, type Extent, occupied } from '../base/layout.ts';
+import type { Log } from '../base/log.ts';
+import type { AggregateId, VolumeId } from '../base/units.ts';
+import { DeadRanges } from './dead_ranges.ts';
+
+const SECONDS_PER_DAY = 86400;
+
+export interface ReleaseOptions {
+  /** Asked once for each range whose extent has the SHARED bit: whether another inode still names it. */
+  readonly stillShared: (extent: Extent) => boolean;
+  /** Extents that the same inode keeps: a cut extent leaves its range alive. */
+  readonly kept?: readonly Extent[];
+}
+
+export class Ledger {
+  readonly #rows = new Map<AggregateId, AggregateRow>();
+  readonly #changed = new Set<AggregateId>();
+  /** State 'dead', file still there. */
+  readonly #dying = new Set<AggregateId>();
+  /** State 'dead', file removed: the row may go. */
+  readonly #deletable = new Set<AggregateId>();
+  readonly #ranges = new DeadRanges();
+  readonly #log: Log;
+  #newest = 0;
+
+  constructor(rows: readonly AggregateRow[], log: Log) {
+    this.#log = log;
+    for (const row of rows) {
+      this.#rows.set(row.id, row);
+      this.#newest = Math.max(this.#newest, row.id);
+      if (row.state === 'dead') this.#dying.add(row.id);
+    }
+  }
+
+  row(id: AggregateId): AggregateRow | undefined {
+    return this.#rows.get(id);
+  }
+
+  rows(): Iterable<AggregateRow> {
+    return this.#rows.values();
+  }
+
+  /** Highest id that any row has, 0 without rows. */
+  get newestId(): number {
+    return this.#newest;
+  }
+
+  /** A new aggregate whose file the worker has made. */
+  add(id: AggregateId, volume: VolumeId): void {
+    this.#newest = Math.max(this.#newest, id);
+    this.#put({ id, volume, state: 'open', written: 0, live: 0, newestMtimeSec: 0, lastReadDay: 0 });
+  }
+
+  /** Batches up to here are in the file. */
+  wrote(id: AggregateId, written: number): void {
+    const row = this.#rows.get(id);
+    if (row !== undefined && written > row.written) this.#put({ ...row, written });
+  }
+
+  /** Ranges that an inode now names and none named before. */
+  claim(id: AggregateId, extents: readonly Extent[], newestMtimeSec: number): void {
+    const row = this.#rows.get(id);
+    if (row === undefined) return;
+    let live = row.live;
+    for (const range of distinctRanges(extents).values()) live += occupied(range.rangeLength);
+    this.#put({ ...row, live, newestMtimeSec: Math.max(row.newestMtimeSec, newestMtimeSec) });
+  }
+
+  /** Ranges that were written and that no inode came to name. */
+  abandon(extents: readonly Extent[]): void {
+    for (const range of distinctRanges(extents).values()) this.#bury(range);
+  }
+
+  /**
+   * An inode lets go of extents. Ranges that nobody names any more are dead: they count as live no longer, and are
+   * punched behind the next barrier.
+   */
+  release(extents: readonly Extent[], options: ReleaseOptions): void {
+    const kept = options.kept === undefined ? undefined : distinctRanges(options.kept);
+    for (const [key, extent] of distinctRanges(extents)) {
+      if (kept?.has(key) === true) continue;
+      if (extent.shared && options.stillShared(extent)) continue;
+      const row = this.#rows.get(extent.aggregate);
+      if (row === undefined) continue;
+      const live = row.live - occupied(extent.rangeLength);
+      if (live < 0) this.#log.error({ aggregate: row.id, live }, 'Live bytes of an aggregate below 0, kept at 0');
+      this.#put({ ...row, live: Math.max(live, 0) });
+      this.#bury(extent);
+      this.#killIfEmpty(row.id);
+    }
+  }
+
+  /** Nothing is appended to it from here on. */
+  seal(id: AggregateId): void {
+    const row = this.#rows.get(id);
+    if (row === undefined || row.state !== 'open') return;
+    this.#put({ ...row, state: 'sealed' });
+    this.#killIfEmpty(id);
+  }
+
+  noteRead(id: AggregateId, nowSec: number): void {
+    const row = this.#rows.get(id);
+    const day = Math.floor(nowSec / SECONDS_PER_DAY);
+    if (row !== undefined && day > row.lastReadDay) this.#put({ ...row, lastReadDay: day });
+  }
+
+  /** Rows that differ from those of the last record; they belong in the record that is being built. */
+  takeChangedRows(): readonly AggregateRow[] {
+    const rows: AggregateRow[] = [];
+    for (const id of this.#changed) {
+      const row = this.#rows.get(id);
+      if (row !== undefined) rows.push(row);
+    }
+    this.#changed.clear();
+    return rows;
+  }
+
+  /**
+   * Rows of removed aggregates, to be deleted by the record that is being built; they are forgotten here. The newest id
+   * is never among them: it is what keeps ids from being used twice.
+   */
+  deletableAggregates(): readonly AggregateId[] {
+    const ids = [...this.#deletable].filter((id) => id !== this.#newest && !this.#changed.has(id));
+    for (const id of ids) {
+      this.#deletable.delete(id);
+      this.#rows.delete(id);
+    }
+    return ids;
+  }
+
+  /**
+   * A barrier has passed. `remove` is called for each dead aggregate whose record lies behind it; 0 or -errno, and one
+   * that could not be removed is tried again at the next barrier.
+   */
+  barrierDone(remove: (row: AggregateRow) => number): void {
+    for (const id of this.#dying) {
+      const row = this.#rows.get(id);
+      if (row === undefined || this.#changed.has(id)) continue;
+      const outcome = remove(row);
+      if (outcome < 0) {
+        this.#log.warn({ aggregate: id, error: -outcome }, 'Cannot remove a dead aggregate, will try again');
+        continue;
+      }
+      this.#dying.delete(id);
+      this.#deletable.add(id);
+    }
+    this.#ranges.barrierDone((id) => this.#changed.has(id));
+  }
+
+  /** Dead ranges that may be punched now, neighbours merged; each is handed out once. */
+  takeDeadRanges(): ReturnType<DeadRanges['take']> {
+    return this.#ranges.take();
+  }
+
+  /** Corrects a row to what a full count found (`fsck --repair`); the caller takes the changed row. */
+  correctLive(id: AggregateId, live: number): void {
+    const row = this.#rows.get(id);
+    if (row === undefined || row.live === live) return;
+    this.#put({ ...row, live });
+    this.#killIfEmpty(id);
+  }
+
+  #put(row: AggregateRow): void {
+    this.#rows.set(row.id, row);
+    this.#changed.add(row.id);
+  }
+
+  #bury(extent: Extent): void {
+    this.#ranges.add({
+      aggregate: extent.aggregate,
+      offset: extent.rangeStart,
+      length: occupied(extent.rangeLength),
+    });
+  }
+
+  #killIfEmpty(id: AggregateId): void {
+    const row = this.#rows.get(id);
+    if (row === undefined || row.state !== 'sealed' || row.live > 0) return;
+    this.#put({ ...row, state: 'dead' });
+    this.#dying.add(id);
+    this.#ranges.forget(id);
+  }
+}
+
+/** One extent for each checksummed range that they name, by aggregate and start. */
+function distinctRanges(extents: readonly Extent[]): Map<string, Extent> {
+  const ranges = new Map<string, Extent>();
+  for (const extent of extents) ranges.set(`${extent.aggregate}/${extent.rangeStart}`, extent);
+  return ranges;
+}

@@ -1,0 +1,31 @@
+/** Giving dead ranges back to the host; may run on any thread. */
+import type { Backing } from '../base/backing.ts';
+import { E, isErrno } from '../base/errno.ts';
+import type { VolumeRow } from '../base/layout.ts';
+import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE } from '../base/libc.ts';
+import type { AggregateId } from '../base/units.ts';
+import { openVolume } from './volume_set.ts';
+
+/** A range that no inode names behind a durable record; survives a structured clone. */
+export interface PunchJob {
+  readonly volume: VolumeRow;
+  readonly aggregate: AggregateId;
+  /** Both multiples of 4,096. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * 0 or -errno. Nothing is lost when it fails: the space stays in use until compaction. An aggregate that is gone by now
+ * counts as done; ids are never used twice, so it cannot be another.
+ */
+export function punch(job: PunchJob, backing: Backing): number {
+  const volume = openVolume(job.volume, backing);
+  if (isErrno(volume)) return -volume.number;
+  const file = volume.openAggregate(job.aggregate, { write: true });
+  if (file === E.ENOENT) return 0;
+  if (isErrno(file)) return -file.number;
+  const outcome = file.allocate(FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, { offset: job.offset, length: job.length });
+  file.close();
+  return outcome;
+}

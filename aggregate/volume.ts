@@ -1,0 +1,54 @@
+/**
+ * One volume as the data store sees it. Names cross this interface, never paths or descriptors of the caller's making:
+ * a `mirror`, an `ec` set or an object store implements it as well as a directory does.
+ *
+ * Counts and outcomes are 0 (or a count) or -errno, as in the backing interface.
+ */
+import type { BackingFile, BackingSpace, BackingStat } from '../base/backing.ts';
+import type { Result } from '../base/errno.ts';
+import type { OwnName, VolumeRow } from '../base/layout.ts';
+import type { AggregateId } from '../base/units.ts';
+
+export interface AggregateOpen {
+  readonly write?: boolean;
+  /** O_DIRECT: buffers, offsets and lengths in multiples of 4,096. */
+  readonly direct?: boolean;
+}
+
+export interface Volume {
+  readonly row: VolumeRow;
+
+  /** Makes it, open for reading and writing; EEXIST when it is there. */
+  createOwn(name: OwnName): Result<BackingFile>;
+  /** Open for reading and writing. */
+  openOwn(name: OwnName): Result<BackingFile>;
+  unlinkOwn(name: OwnName): number;
+  statOwn(name: OwnName): Result<BackingStat>;
+  /** Daemon starts that have a folder of own files, in no order. */
+  ownStarts(): Result<readonly number[]>;
+  /** Own files of one start, in no order. */
+  ownNames(start: number): Result<readonly OwnName[]>;
+  /** Makes the names of own files of this start survive power loss. */
+  flushOwnNames(start: number): number;
+
+  /** Makes it, open for writing; EEXIST when it is there. */
+  createAggregate(id: AggregateId, options?: AggregateOpen): Result<BackingFile>;
+  openAggregate(id: AggregateId, options?: AggregateOpen): Result<BackingFile>;
+  unlinkAggregate(id: AggregateId): number;
+  statAggregate(id: AggregateId): Result<BackingStat>;
+  /** Folders of aggregates (numbers, `folderOf`), in no order. */
+  aggregateFolders(): Result<readonly number[]>;
+  aggregateIds(folder: number): Result<readonly AggregateId[]>;
+  /** Makes the name of this aggregate survive power loss. */
+  flushAggregateName(id: AggregateId): number;
+
+  space(): Result<BackingSpace>;
+  /** Whether files here can be written with O_DIRECT; found out by trying. */
+  acceptsDirect(): boolean;
+}
+
+const AGGREGATES_PER_FOLDER = 4096;
+
+export function folderOf(id: AggregateId): number {
+  return Math.floor(id / AGGREGATES_PER_FOLDER);
+}

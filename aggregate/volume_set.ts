@@ -1,0 +1,54 @@
+/** The volumes of a store: those that are present, and why the others are not. */
+import type { Backing } from '../base/backing.ts';
+import { E, isErrno, type Result } from '../base/errno.ts';
+import type { VolumeRow } from '../base/layout.ts';
+import type { VolumeId } from '../base/units.ts';
+import { DirVolume } from './dir_volume.ts';
+import { identityComplaint, readIdentity } from './identity.ts';
+import type { Volume } from './volume.ts';
+
+export interface MissingVolume {
+  readonly volume: VolumeId;
+  readonly name: string;
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** The volume behind a row, its identity not asked for; EOPNOTSUPP for a kind that is not built yet. */
+export function openVolume(row: VolumeRow, backing: Backing): Result<Volume> {
+  return row.kind === 'dir' && row.paths.length === 1 ? new DirVolume(row, backing) : E.EOPNOTSUPP;
+}
+
+export interface VolumeSet {
+  readonly present: ReadonlyMap<VolumeId, Volume>;
+  readonly missing: readonly MissingVolume[];
+}
+
+/** Opens what carries the right identity; EOPNOTSUPP as soon as one volume is of a kind that is not built yet. */
+export function openVolumes(
+  rows: readonly VolumeRow[],
+  options: { readonly backing: Backing; readonly storeId: string },
+): Result<VolumeSet> {
+  const present = new Map<VolumeId, Volume>();
+  const missing: MissingVolume[] = [];
+  for (const row of rows) {
+    const volume = openVolume(row, options.backing);
+    if (isErrno(volume)) return volume;
+    const path = row.paths[0] ?? '';
+    const reason = complaint(row, path, options);
+    if (reason === undefined) present.set(row.id, volume);
+    else missing.push({ volume: row.id, name: row.name, path, reason });
+  }
+  return { present, missing };
+}
+
+function complaint(
+  volume: VolumeRow,
+  path: string,
+  options: { readonly backing: Backing; readonly storeId: string },
+): string | undefined {
+  const identity = readIdentity(options.backing, path);
+  if (identity === E.EUCLEAN) return 'its identity file cannot be understood';
+  if (isErrno(identity)) return `its identity file cannot be read: ${identity.name}`;
+  return identityComplaint(identity, { storeId: options.storeId, volume, position: 0 });
+}
