@@ -27,6 +27,7 @@ const c = {
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
   ),
   umount2: library.func('int umount2(const char *target, int flags)'),
+  exitNow: library.func('void _exit(int code)'),
   posixMemalign: library.func('int posix_memalign(_Out_ void **out, uint64_t alignment, uint64_t size)'),
 };
 
@@ -122,6 +123,12 @@ export function mount(call: MountCall): number {
 
 export function umount2(target: string, flags: number): number {
   return outcome(c.umount2(target, flags));
+}
+
+/** Ends the process at once, whatever its threads wait for: no handlers, no finalizers. */
+export function exitNow(code: number): never {
+  c.exitNow(code);
+  throw new Error(`_exit(${code}) returned`);
 }
 
 /** Memory outside the collector's reach at an aligned address, as O_DIRECT wants; it is never freed. */

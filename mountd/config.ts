@@ -1,0 +1,220 @@
+/**
+ * `store.yaml`: what a store consists of and how it is to behave. `format` writes it, people edit its options, every
+ * command reads it. An error names the file, the line and the reason.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { LineCounter, parseDocument, stringify } from 'yaml';
+import { z } from 'zod';
+import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
+import type { VolumeRow } from '../base/layout.ts';
+import { GIB, MIB, volumeId } from '../base/units.ts';
+import { Failure, failureOf } from './failure.ts';
+import { formatSize, parseSize } from './sizes.ts';
+import { configPath } from './store_paths.ts';
+
+/** Version of store.yaml and with it of the whole store; a newer one is refused. */
+export const STORE_VERSION = 1;
+export const MAX_SHARDS = 256;
+const SEGMENT_BYTES = 4 * MIB;
+
+function size(bounds: { least: number; most: number; multiple?: number }) {
+  return z.union([z.number(), z.string()]).transform((value, context) => {
+    const bytes = typeof value === 'number' ? value : parseSize(value);
+    const multiple = bounds.multiple ?? 1;
+    if (bytes === undefined || !Number.isSafeInteger(bytes)) {
+      context.addIssue({ code: 'custom', message: `'${value}' is no size, expected one like '8 MiB' or 8388608` });
+    } else if (bytes < bounds.least || bytes > bounds.most) {
+      const range = `${formatSize(bounds.least)} to ${formatSize(bounds.most)}`;
+      context.addIssue({ code: 'custom', message: `${formatSize(bytes)} found, expected ${range}` });
+    } else if (bytes % multiple !== 0) {
+      context.addIssue({
+        code: 'custom',
+        message: `${formatSize(bytes)} found, expected a multiple of ${formatSize(multiple)}`,
+      });
+    } else {
+      return bytes;
+    }
+    return z.NEVER;
+  });
+}
+
+function count(bounds: { least: number; most: number }) {
+  return z
+    .number()
+    .int()
+    .min(bounds.least, { error: (issue) => `${issue.input} found, expected at least ${bounds.least}` })
+    .max(bounds.most, { error: (issue) => `${issue.input} found, expected at most ${bounds.most}` });
+}
+
+const optionsSchema = z.strictObject({
+  /** Settled files up to this are packed; 0 packs nothing. */
+  packBelow: size({ least: 0, most: 256 * MIB }).default(8 * MIB),
+  /** How long a settled file waits for company before its directory is packed. */
+  packDelayMs: count({ least: 0, most: 3_600_000 }).default(1_000),
+  /** A barrier is made this often while anything changes. */
+  commitIntervalMs: count({ least: 10, most: 300_000 }).default(1_000),
+  /** At this many settled files, or bytes of them, that wait to be packed, new files are held back. */
+  landingLimitFiles: count({ least: 1, most: 1_000_000 }).default(8_192),
+  landingLimitBytes: size({ least: SEGMENT_BYTES, most: 1024 * GIB }).default(GIB),
+  aggregateBytes: size({ least: 2 * SEGMENT_BYTES, most: 512 * MIB, multiple: SEGMENT_BYTES }).default(64 * MIB),
+  /** Worker threads; 0 = one more than cores, at least 3, at most 8. */
+  workers: count({ least: 0, most: 64 }).default(0),
+  /** A shard's transaction is committed at this many rows or at this age. */
+  shardTxnRows: count({ least: 1, most: 1_000_000 }).default(1_000),
+  shardTxnMs: count({ least: 10, most: 600_000 }).default(5_000),
+  /** A shard's write-ahead log is checkpointed beyond this. */
+  walLimit: size({ least: MIB, most: 16 * GIB }).default(4 * MIB),
+  /** Descriptors that own files and aggregates may hold at a time. */
+  fdLimit: count({ least: 64, most: 100_000 }).default(1_024),
+  /** Inodes that the daemon keeps in memory. */
+  inodeCache: count({ least: 1_024, most: 100_000_000 }).default(65_536),
+});
+
+const pathText = z.string().min(1, 'an empty path found, expected one');
+const volumeSchema = z
+  .strictObject({
+    id: count({ least: 1, most: 65_535 }),
+    name: z.string().regex(/^[a-z][a-z0-9_-]{0,31}$/, 'expected a name of a-z, 0-9, - and _ that begins with a letter'),
+    tier: z.enum(['hot', 'warm', 'cold']),
+    kind: z.enum(['dir', 'mirror', 'ec']),
+    paths: z.array(pathText).min(1),
+    dataCells: count({ least: 1, most: 32 }).optional(),
+    parityCells: count({ least: 1, most: 16 }).optional(),
+  })
+  .superRefine((volume, context) => {
+    if (volume.kind === 'dir' && volume.paths.length !== 1) {
+      context.addIssue({ code: 'custom', message: `${volume.paths.length} paths found, a 'dir' volume has exactly 1` });
+    }
+    if (volume.kind === 'ec' && (volume.dataCells === undefined || volume.parityCells === undefined)) {
+      context.addIssue({ code: 'custom', message: `an 'ec' volume needs dataCells and parityCells` });
+    }
+  });
+
+const storeSchema = z.strictObject({
+  version: z.literal(STORE_VERSION),
+  storeId: z.uuid('expected a UUID'),
+  created: z.string(),
+  shards: count({ least: 1, most: MAX_SHARDS }),
+  journals: z.array(pathText).default([]),
+  volumes: z.array(volumeSchema).min(1, 'no volume found, expected at least one'),
+  options: optionsSchema.default(() => optionsSchema.parse({})),
+});
+
+export type StoreOptions = z.output<typeof optionsSchema>;
+export type VolumeConfig = z.output<typeof volumeSchema>;
+export type StoreConfig = z.output<typeof storeSchema>;
+
+export function defaultOptions(): StoreOptions {
+  return optionsSchema.parse({});
+}
+
+/** Reads STORE/store.yaml; throws a Failure for no store, not a store, a newer format, or an error in the file. */
+export function readConfig(store: string): StoreConfig {
+  let text: string;
+  try {
+    text = readFileSync(configPath(store), 'utf8');
+  } catch (error) {
+    const errno = errnoOf(errnoFromThrown(error));
+    if (errno === E.ENOENT || errno === E.ENOTDIR) throw notAStore(store, error);
+    throw failureOf(`read ${configPath(store)}`, error);
+  }
+  return parseConfig(text, configPath(store));
+}
+
+/** `path` is for messages only. */
+export function parseConfig(text: string, path: string): StoreConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const flaw = document.errors[0];
+  if (flaw !== undefined)
+    throw new Failure(`Cannot use ${path}, line ${lines.linePos(flaw.pos[0]).line}: ${flaw.message}`);
+  const raw: unknown = document.toJS();
+  const version = typeof raw === 'object' && raw !== null && 'version' in raw ? raw.version : undefined;
+  if (typeof version === 'number' && version > STORE_VERSION) {
+    throw new Failure(
+      `Cannot use ${path}: newer format, version ${version} found, this pacsfs knows up to ${STORE_VERSION}; update pacsfs`,
+    );
+  }
+  const parsed = storeSchema.safeParse(raw);
+  if (parsed.success) {
+    checkVolumes(parsed.data, path);
+    return parsed.data;
+  }
+  const issue = parsed.error.issues[0];
+  if (issue === undefined) throw new Failure(`Cannot use ${path}: it is not a pacsfs store description`);
+  const unknownKey = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+  const place = [...issue.path, ...(unknownKey === undefined ? [] : [unknownKey])] as (string | number)[];
+  const reason = unknownKey === undefined ? issue.message : 'unknown word; see `pacsfs config show` for the known ones';
+  throw new Failure(
+    `Cannot use ${path}, line ${lineOf(document, lines, place)}: ${place.join('.') || 'store'}: ${reason}`,
+  );
+}
+
+function checkVolumes(config: StoreConfig, path: string): void {
+  for (const word of ['id', 'name'] as const) {
+    const seen = new Set<unknown>();
+    for (const volume of config.volumes) {
+      if (seen.has(volume[word])) throw new Failure(`Cannot use ${path}: two volumes have the ${word} ${volume[word]}`);
+      seen.add(volume[word]);
+    }
+  }
+}
+
+/** The line of the innermost node on the way to `place` that the text has. */
+function lineOf(document: ReturnType<typeof parseDocument>, lines: LineCounter, place: (string | number)[]): number {
+  for (let length = place.length; length > 0; length--) {
+    const node = document.getIn(place.slice(0, length), true);
+    if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)) {
+      return lines.linePos(node.range[0] as number).line;
+    }
+  }
+  return 1;
+}
+
+function notAStore(store: string, error: unknown): Failure {
+  let listed = true;
+  try {
+    readFileSync(store);
+  } catch (reading) {
+    listed = errnoOf(errnoFromThrown(reading)) === E.EISDIR;
+  }
+  if (!listed && errnoOf(errnoFromThrown(error)) === E.ENOENT) {
+    return new Failure(`No such store: ${store} does not exist; make one with \`pacsfs format ${store}\``);
+  }
+  return new Failure(`Not a store: ${store} holds no store.yaml; make a store with \`pacsfs format\``);
+}
+
+/** The volumes as the other parts know them, with absolute paths: those in the file are relative to the store. */
+export function volumeRows(config: StoreConfig, store: string): VolumeRow[] {
+  return config.volumes.map((volume) => ({
+    id: volumeId(volume.id),
+    name: volume.name,
+    tier: volume.tier,
+    kind: volume.kind,
+    paths: volume.paths.map((path) => resolve(store, path)),
+    dataCells: volume.dataCells ?? 1,
+    parityCells: volume.parityCells ?? 0,
+  }));
+}
+
+const SIZES: readonly (keyof StoreOptions)[] = ['packBelow', 'landingLimitBytes', 'aggregateBytes', 'walLimit'];
+
+/** The options with sizes in words, as they stand in the file. */
+export function describeOptions(options: StoreOptions): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [
+      name,
+      SIZES.includes(name as keyof StoreOptions) ? formatSize(value) : value,
+    ]),
+  );
+}
+
+/** The text of a new store.yaml; only options that were chosen are written, so that defaults may get better. */
+export function renderConfig(config: Omit<StoreConfig, 'options'> & { options: Partial<StoreOptions> }): string {
+  const head =
+    '# A pacsfs store. Volumes are added by `pacsfs volume`; options may be edited here and hold from the next mount.\n' +
+    '# `pacsfs config show STORE` prints every option with its present value.\n';
+  const chosen = Object.keys(config.options).length > 0 ? config.options : undefined;
+  return head + stringify({ ...config, options: chosen }, { lineWidth: 0 });
+}

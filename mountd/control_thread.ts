@@ -1,0 +1,90 @@
+/** The control thread: opens the store, serves it, closes it. Its loop is in control_loop.ts. */
+import { workerData } from 'node:worker_threads';
+import { DataStore } from '../aggregate/store.ts';
+import { isErrno } from '../base/errno.ts';
+import { createLog, type Log } from '../base/log.ts';
+import { PosixBacking } from '../base/posix_backing.ts';
+import { SystemClock } from '../base/time.ts';
+import { Filesystem } from '../fs/filesystem.ts';
+import { Session } from '../fs/kernel/session.ts';
+import { NamespaceStore } from '../shard/store.ts';
+import { ControlLoop } from './control_loop.ts';
+import { CRASHED, FAILED, Failure, failureOf } from './failure.ts';
+import type { ControlSetup, ControlToMain } from './messages.ts';
+import { metaFolder } from './store_paths.ts';
+import { Bell } from './wake.ts';
+import { WorkerPool } from './worker_pool.ts';
+
+const setup = workerData as ControlSetup;
+const log = createLog({ name: 'control' });
+
+function post(message: ControlToMain): void {
+  setup.mainPort.postMessage(message);
+}
+
+function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
+  const { storeOptions, mountOptions } = setup;
+  const namespace = NamespaceStore.open(metaFolder(setup.store), { log, clock });
+  if (isErrno(namespace)) throw new Failure(`Cannot open ${metaFolder(setup.store)}: ${namespace.name}`);
+  if (namespace.storeId !== setup.storeId) {
+    throw new Failure(`Cannot open ${setup.store}: its metadata are of store ${namespace.storeId}, expected ${setup.storeId}`);
+  }
+  // START is durable before the first own file bears it, so that a name is never given twice.
+  const start = namespace.raiseStart();
+  const data = DataStore.open({
+    backing: new PosixBacking(),
+    storeId: setup.storeId,
+    start,
+    volumes: [...setup.volumes],
+    aggregates: namespace.aggregates(),
+    options: { aggregateBytes: storeOptions.aggregateBytes, descriptors: storeOptions.fdLimit },
+    log,
+  });
+  if (isErrno(data)) throw new Failure(`Cannot open the volumes of ${setup.store}: ${data.name}`);
+  return new Filesystem({
+    namespace,
+    data,
+    clock,
+    log,
+    workers,
+    options: {
+      readOnly: mountOptions.readOnly,
+      acl: mountOptions.acl,
+      layoutXattrs: mountOptions.layoutXattrs,
+      noAtime: mountOptions.noAtime,
+      packBelow: storeOptions.packBelow,
+      packDelayMs: storeOptions.packDelayMs,
+      commitIntervalMs: mountOptions.commitIntervalMs ?? storeOptions.commitIntervalMs,
+      landingFiles: storeOptions.landingLimitFiles,
+      landingBytes: storeOptions.landingLimitBytes,
+    },
+  });
+}
+
+function serve(filesystem: Filesystem, workers: WorkerPool, mainLog: Log): number {
+  const { fuseFd, wakeFd, mainPort } = setup;
+  const session = new Session({ fd: fuseFd, operations: filesystem, log: mainLog, options: { acl: setup.mountOptions.acl } });
+  const bell = new Bell(wakeFd);
+  post({ kind: 'opened' });
+  new ControlLoop({ filesystem, session, workers, bell, mainPort, log: mainLog, fuseFd, wakeFd }).run();
+  const closed = filesystem.shutDown();
+  if (!isErrno(closed)) return 0;
+  mainLog.error({ errno: closed.name }, 'Cannot make everything durable at the end');
+  return CRASHED;
+}
+
+function run(): number {
+  const workers = new WorkerPool(setup.workerPorts);
+  let filesystem: Filesystem;
+  try {
+    filesystem = openFilesystem(workers, new SystemClock());
+  } catch (error) {
+    const failure = failureOf(`open ${setup.store}`, error);
+    log.error({ error }, 'The store cannot be opened');
+    post({ kind: 'failed', message: failure.message, exitCode: FAILED });
+    return FAILED;
+  }
+  return serve(filesystem, workers, log);
+}
+
+post({ kind: 'ended', exitCode: run() });

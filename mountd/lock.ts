@@ -1,0 +1,178 @@
+/**
+ * The store lock: who holds flock(2) on STORE/meta/lock may write the store. The file says in JSON who that is, so that
+ * others can tell people, and find the daemon's admin socket. On one machine flock alone decides: it ends with its
+ * holder, so a record that outlived its process means nothing. Over a shared filesystem flock may not reach, so a record
+ * of another machine that was never released is respected too.
+ */
+import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
+import { flock, LOCK_EX, LOCK_NB } from '../base/libc.ts';
+import { Failure, failureOf } from './failure.ts';
+import { lockPath } from './store_paths.ts';
+
+export interface LockRecord {
+  /** 'free' once released in an orderly way: then `outcome` says how the last holder ended. */
+  readonly state: 'held' | 'free';
+  readonly host: string;
+  readonly bootId: string;
+  /** What the holder does: 'mount', 'fsck', 'load', ... */
+  readonly purpose: string;
+  readonly supervisorPid: number;
+  readonly daemonPid?: number;
+  readonly mountPoint?: string;
+  readonly adminSocket?: string;
+  readonly binding?: string;
+  /** Exit code of the last holder and its reason when not 0. */
+  readonly outcome?: { readonly code: number; readonly reason?: string };
+}
+
+export interface LockOptions {
+  readonly purpose: string;
+  /** Take over a record that another machine left. */
+  readonly force?: boolean;
+  /** Who and where we are; tests hand in others. */
+  readonly identity?: MachineIdentity;
+}
+
+export interface MachineIdentity {
+  readonly host: string;
+  readonly bootId: string;
+}
+
+/** Others look whether a lock is free by taking it for an instant: that must not refuse a mount. */
+const ATTEMPTS = 10;
+const ATTEMPT_PAUSE_MS = 20;
+const RECORD_BYTES = 1023;
+
+export class StoreLock {
+  /** For handing down to the daemon: the lock is free only when all who hold this open file are gone. */
+  readonly fd: number;
+  readonly #store: string;
+  #record: LockRecord;
+
+  private constructor(fd: number, store: string, record: LockRecord) {
+    this.fd = fd;
+    this.#store = store;
+    this.#record = record;
+  }
+
+  /** Throws a Failure that says who has it. */
+  static acquire(store: string, options: LockOptions): StoreLock {
+    const identity = options.identity ?? machineIdentity();
+    const fd = openLockFile(store);
+    try {
+      takeLock(fd, store);
+      const left = readLockRecord(store);
+      if (left !== undefined && options.force !== true) refuseForeign(store, left, identity);
+      const lock = new StoreLock(fd, store, {
+        ...identity,
+        state: 'held',
+        purpose: options.purpose,
+        supervisorPid: process.pid,
+      });
+      lock.update({});
+      return lock;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  get record(): LockRecord {
+    return this.#record;
+  }
+
+  /** Adds to the record what is known by now, and makes it durable. */
+  update(changes: Partial<LockRecord>): void {
+    this.#record = { ...this.#record, ...changes };
+    // One write over what was there, so that a reader never finds the file empty; blanks cover a longer predecessor.
+    const bytes = Buffer.from(`${JSON.stringify(this.#record).padEnd(RECORD_BYTES)}\n`);
+    try {
+      writeSync(this.fd, bytes, 0, bytes.length, 0);
+      ftruncateSync(this.fd, bytes.length);
+      fsyncSync(this.fd);
+    } catch (error) {
+      throw failureOf(`write ${lockPath(this.#store)}`, error);
+    }
+  }
+
+  /** Gives the lock back and leaves a record of how it ended. A full disk does not stop it: closing is what counts. */
+  release(outcome: { code: number; reason?: string }): void {
+    const { host, bootId, purpose, supervisorPid } = this.#record;
+    this.#record = { host, bootId, purpose, supervisorPid, state: 'free', outcome };
+    try {
+      this.update({});
+    } catch {
+      // The record stays 'held' by a process that is gone, which on this machine means nothing.
+    }
+    closeSync(this.fd);
+  }
+}
+
+/** What the lock file says; undefined when it says nothing readable. Whether anybody holds it, `isLocked` tells. */
+export function readLockRecord(store: string): LockRecord | undefined {
+  try {
+    const record: unknown = JSON.parse(readFileSync(lockPath(store), 'utf8'));
+    const isRecord = typeof record === 'object' && record !== null && 'state' in record && 'host' in record;
+    return isRecord ? (record as LockRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether somebody on this machine holds the lock; for an instant the look itself does. */
+export function isLocked(store: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(lockPath(store), 'r');
+  } catch (error) {
+    if (errnoOf(errnoFromThrown(error)) === E.ENOENT) return false;
+    throw failureOf(`open ${lockPath(store)}`, error);
+  }
+  try {
+    return flock(fd, LOCK_EX | LOCK_NB) < 0;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function machineIdentity(): MachineIdentity {
+  return { host: hostname(), bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
+}
+
+function openLockFile(store: string): number {
+  try {
+    return openSync(lockPath(store), constants.O_RDWR | constants.O_CREAT, 0o600);
+  } catch (error) {
+    throw failureOf(`open ${lockPath(store)}`, error);
+  }
+}
+
+function takeLock(fd: number, store: string): void {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = flock(fd, LOCK_EX | LOCK_NB);
+    if (outcome === 0) return;
+    if (outcome !== -E.EAGAIN.number) throw new Failure(`Cannot lock ${lockPath(store)}: errno ${-outcome}`);
+    if (attempt === ATTEMPTS) throw new Failure(describeHolder(store, readLockRecord(store)));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ATTEMPT_PAUSE_MS);
+  }
+}
+
+function describeHolder(store: string, record: LockRecord | undefined): string {
+  if (record === undefined) return `Store in use: another process holds ${lockPath(store)}`;
+  if (record.purpose !== 'mount') {
+    return `Store in use: ${store} is held by \`pacsfs ${record.purpose}\`, process ${record.supervisorPid}; wait for its end`;
+  }
+  const where = record.mountPoint ?? 'a place not yet known';
+  return `Store in use: ${store} is mounted at ${where} by process ${record.supervisorPid}; \`pacsfs unmount ${where}\` first`;
+}
+
+function refuseForeign(store: string, left: LockRecord, identity: MachineIdentity): void {
+  // Containers of one machine have names of their own and one boot id; a machine that started anew keeps its name.
+  if (left.state === 'free' || left.host === identity.host || left.bootId === identity.bootId) return;
+  throw new Failure(
+    `Store in use: ${store} was never released by process ${left.supervisorPid} on host '${left.host}', this is ` +
+      `'${identity.host}'; make sure that it is not mounted there, then use --force`,
+  );
+}
