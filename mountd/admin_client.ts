@@ -44,7 +44,10 @@ function errorOf(value: unknown): string {
 
 function unreachable(socketPath: string, error: unknown): Failure {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'EACCES') return new Failure(`Cannot ask the daemon at ${socketPath}: no permission; run it as root (sudo)`);
+  if (code === 'EACCES')
+    return new Failure(`Cannot ask the daemon at ${socketPath}: no permission; run it as root (sudo)`);
   const reason = error instanceof Error ? error.message : String(error);
-  return new Failure(`Cannot ask the daemon at ${socketPath}: ${reason}; is it still mounted? See the store's meta/pacsfs.log`);
+  return new Failure(
+    `Cannot ask the daemon at ${socketPath}: ${reason}; is it still mounted? See the store's meta/pacsfs.log`,
+  );
 }

@@ -44,7 +44,10 @@ export class ControlClient {
       const timer =
         timeoutMs === 0
           ? undefined
-          : setTimeout(() => this.#settle(id)?.reject(new Failure(`The daemon has not answered for ${timeoutMs} ms`)), timeoutMs);
+          : setTimeout(
+              () => this.#settle(id)?.reject(new Failure(`The daemon has not answered for ${timeoutMs} ms`)),
+              timeoutMs,
+            );
       const done = () => clearTimeout(timer);
       this.#pending.set(id, {
         resolve: (value) => {

@@ -63,12 +63,12 @@ export class ControlLoop {
   #serve(): boolean {
     if (!this.#isMounted) return true;
     const state = this.#parts.session.serve(REQUESTS_A_ROUND);
-    if (state === 'ended') this.#hasEnded = true;
+    if (state === 'unmounted') this.#hasEnded = true;
     if (!this.#isReady && this.#parts.session.negotiated !== undefined) {
       this.#isReady = true;
       this.#post({ kind: 'ready' });
     }
-    return state !== 'more';
+    return state !== 'busy';
   }
 
   #sleep(timeoutMs: number): void {

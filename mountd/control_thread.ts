@@ -27,7 +27,9 @@ function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
   const namespace = NamespaceStore.open(metaFolder(setup.store), { log, clock });
   if (isErrno(namespace)) throw new Failure(`Cannot open ${metaFolder(setup.store)}: ${namespace.name}`);
   if (namespace.storeId !== setup.storeId) {
-    throw new Failure(`Cannot open ${setup.store}: its metadata are of store ${namespace.storeId}, expected ${setup.storeId}`);
+    throw new Failure(
+      `Cannot open ${setup.store}: its metadata are of store ${namespace.storeId}, expected ${setup.storeId}`,
+    );
   }
   // START is durable before the first own file bears it, so that a name is never given twice.
   const start = namespace.raiseStart();
@@ -37,7 +39,7 @@ function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
     start,
     volumes: [...setup.volumes],
     aggregates: namespace.aggregates(),
-    options: { aggregateBytes: storeOptions.aggregateBytes, descriptors: storeOptions.fdLimit },
+    options: { aggregateBytes: storeOptions.aggregateBytes, maxOpenFiles: storeOptions.fdLimit },
     log,
   });
   if (isErrno(data)) throw new Failure(`Cannot open the volumes of ${setup.store}: ${data.name}`);
@@ -63,7 +65,12 @@ function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
 
 function serve(filesystem: Filesystem, workers: WorkerPool, mainLog: Log): number {
   const { fuseFd, wakeFd, mainPort } = setup;
-  const session = new Session({ fd: fuseFd, operations: filesystem, log: mainLog, options: { acl: setup.mountOptions.acl } });
+  const session = new Session({
+    fd: fuseFd,
+    operations: filesystem,
+    log: mainLog,
+    options: { acl: setup.mountOptions.acl },
+  });
   const bell = new Bell(wakeFd);
   post({ kind: 'opened' });
   new ControlLoop({ filesystem, session, workers, bell, mainPort, log: mainLog, fuseFd, wakeFd }).run();

@@ -1,7 +1,5 @@
 /** What the program's processes and threads say to each other; plain data, as structured clones and JSON carry it. */
 import type { MessagePort } from 'node:worker_threads';
-import type { PackJob, PackResult } from '../aggregate/pack.ts';
-import type { PunchJob } from '../aggregate/punch.ts';
 import type { VolumeRow } from '../base/layout.ts';
 import type { StoreOptions } from './config.ts';
 import type { MountOptions } from './mount_options.ts';
@@ -92,11 +90,3 @@ export interface WorkerSetup {
   readonly wakeFd: number;
   readonly controlPort: MessagePort;
 }
-
-export type WorkerJob =
-  | { readonly kind: 'pack'; readonly job: PackJob }
-  | { readonly kind: 'punch'; readonly punches: readonly PunchJob[] };
-
-export type WorkerDone =
-  | { readonly kind: 'pack'; readonly result: PackResult }
-  | { readonly kind: 'punch'; readonly punches: readonly PunchJob[] };

@@ -15,7 +15,13 @@ import { FILESYSTEM_TYPE, type MountEntry, readMountTable } from './mount_table.
 
 const READ_AHEAD_KIB = 1024;
 const SIGNAL_BASE = 128;
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGABRT: 6, SIGBUS: 7, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 };
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGTERM: 15,
+};
 
 export interface SupervisorEvents {
   /** The mount answers. */

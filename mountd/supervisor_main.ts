@@ -1,6 +1,6 @@
 /** The supervisor as a process of its own, for mounts in the background. Standard error is the store's log. */
 import { closeSync, writeSync } from 'node:fs';
-import { Failure, FAILED } from './failure.ts';
+import { FAILED, Failure } from './failure.ts';
 import { type MountRequest, REPORT_FD, type SupervisorReport } from './messages.ts';
 import { supervise } from './supervisor.ts';
 

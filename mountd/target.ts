@@ -14,6 +14,8 @@ export interface Target {
   readonly store: string;
   /** Where it is mounted on this machine; undefined when it is not. */
   readonly mount: MountEntry | undefined;
+  /** Whether the path itself lies in the mount, rather than in the store folder. */
+  readonly isInMount: boolean;
 }
 
 const MAX_SYMLINKS = 40;
@@ -22,10 +24,11 @@ const MAX_SYMLINKS = 40;
 export function resolveTarget(path: string, table: readonly MountEntry[] = readMountTable()): Target {
   const resolved = resolveOutsideMounts(path, table);
   const mount = mountOf(resolved, table);
-  if (mount?.type === FILESYSTEM_TYPE) return { store: mount.source, mount };
+  if (mount?.type === FILESYSTEM_TYPE) return { store: mount.source, mount, isInMount: true };
   for (let folder = resolved; ; folder = dirname(folder)) {
     if (existsSync(configPath(folder))) {
-      return { store: folder, mount: pacsfsMounts(table).findLast((entry) => entry.source === folder) };
+      const found = pacsfsMounts(table).findLast((entry) => entry.source === folder);
+      return { store: folder, mount: found, isInMount: false };
     }
     if (folder === '/') break;
   }

@@ -1,7 +1,7 @@
 /** The control thread's side of the workers: a job goes to the one that has fewest. */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
-import type { WorkerDone, WorkerJob } from './messages.ts';
+import type { WorkerDone, WorkerJob } from '../fs/types.ts';
 
 export class WorkerPool {
   readonly #ports: readonly MessagePort[];

@@ -3,7 +3,8 @@ import { workerData } from 'node:worker_threads';
 import { packFiles } from '../aggregate/pack_files.ts';
 import { punch } from '../aggregate/punch.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
-import type { WorkerDone, WorkerJob, WorkerSetup } from './messages.ts';
+import type { WorkerDone, WorkerJob } from '../fs/types.ts';
+import type { WorkerSetup } from './messages.ts';
 import { Bell } from './wake.ts';
 
 const setup = workerData as WorkerSetup;

@@ -1,0 +1,240 @@
+/** `pacsfs format`: makes an empty store, or nothing at all. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { formatVolume } from '../../aggregate/identity.ts';
+import { E, isErrno } from '../../base/errno.ts';
+import type { VolumeRow } from '../../base/layout.ts';
+import { PosixBacking } from '../../base/posix_backing.ts';
+import { SystemClock } from '../../base/time.ts';
+import { formatNamespace } from '../../shard/store.ts';
+import { MAX_SHARDS, renderConfig, STORE_VERSION, type StoreConfig, volumeRows } from '../config.ts';
+import { Failure, failureOf, usage } from '../failure.ts';
+import { print } from '../output.ts';
+import { configPath, metaFolder } from '../store_paths.ts';
+import { parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
+
+export interface FormatOptions {
+  readonly shards: string;
+  readonly journal: readonly string[];
+  readonly volume: readonly string[];
+  readonly sameDevice?: boolean;
+}
+
+/** A disk's own folder, which is no reason to refuse it. */
+const HARMLESS = ['lost+found'];
+const DEFAULT_VOLUME = 'volumes/hot';
+
+type NewConfig = Omit<StoreConfig, 'options'> & { options: Record<string, never> };
+
+export function format(storeArgument: string, options: FormatOptions): void {
+  const store = resolve(storeArgument);
+  const config = planStore(options);
+  const volumes = volumeRows({ ...config, options: {} as StoreConfig['options'] }, store);
+  checkEmpty(store);
+  checkDevices(volumes, options.sameDevice === true);
+  const made = new MadeFolders();
+  try {
+    made.make(store);
+    made.make(metaFolder(store));
+    makeVolumes(volumes, { storeId: config.storeId, made });
+    makeNamespace(store, config, volumes);
+    writeConfig(store, renderConfig(config));
+  } catch (error) {
+    made.remove();
+    throw failureOf(`format ${store}`, error);
+  }
+  const shown = volumes.map((volume) => `${volume.name} (${volume.tier}, ${volume.kind} ${volume.paths.join(', ')})`);
+  print(`Formatted ${store}: store ${config.storeId}, ${config.shards} shards, volumes ${shown.join('; ')}`);
+  print(`Mount it with: pacsfs mount ${store} DIR`);
+}
+
+function planStore(options: FormatOptions): NewConfig {
+  const shards = Number(options.shards);
+  if (!/^\d+$/.test(options.shards) || shards < 1 || shards > MAX_SHARDS) {
+    throw usage(`Cannot format with --shards '${options.shards}': expected a number from 1 to ${MAX_SHARDS}`);
+  }
+  if (options.journal.length > 0) {
+    throw usage('Cannot format with --journal: this version keeps no journal yet; leave it out');
+  }
+  const chosen = options.volume.map(parseVolumeArgument);
+  checkVolumes(chosen);
+  const volumes =
+    chosen.length > 0 ? chosen : [{ name: 'hot', tier: 'hot', kind: 'dir', paths: [DEFAULT_VOLUME] } as const];
+  return {
+    version: STORE_VERSION,
+    storeId: randomUUID(),
+    created: new Date().toISOString(),
+    shards,
+    journals: [],
+    volumes: volumes.map((volume, index) => ({ id: index + 1, ...volume, paths: [...volume.paths] })),
+    options: {},
+  };
+}
+
+function checkVolumes(volumes: readonly VolumeArgument[]): void {
+  const names = new Set<string>();
+  const paths = new Set<string>();
+  for (const volume of volumes) {
+    if (names.has(volume.name))
+      throw usage(`Cannot use --volume '${volume.name}=...' twice: each volume needs its own name`);
+    names.add(volume.name);
+    for (const path of volume.paths) {
+      if (paths.has(path)) throw usage(`Cannot use ${path} for two volumes: each directory belongs to one`);
+      paths.add(path);
+    }
+  }
+  const other = volumes.find((volume) => volume.kind !== 'dir');
+  if (other !== undefined) {
+    throw usage(`Cannot use volume '${other.name}' of kind '${other.kind}': this version serves 'dir' volumes only`);
+  }
+  if (volumes.length > 0 && !volumes.some((volume) => volume.tier === 'hot')) {
+    throw usage('Cannot format without a hot volume: new files go there; add --volume hot=hot:dir:PATH');
+  }
+}
+
+function checkEmpty(store: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(store);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+    throw failureOf(`format ${store}`, error);
+  }
+  if (existsSync(configPath(store))) {
+    throw new Failure(
+      `Cannot format ${store}: it is a store already; remove it first if its files are no longer wanted`,
+    );
+  }
+  const other = names.find((name) => !HARMLESS.includes(name));
+  if (other !== undefined) {
+    throw new Failure(`Cannot format ${store}: ${names.length} entries found, expected an empty directory or none`);
+  }
+}
+
+/** Two directories of one volume on one device would be lost together. */
+function checkDevices(volumes: readonly VolumeRow[], sameDevice: boolean): void {
+  if (sameDevice) return;
+  for (const volume of volumes) {
+    const seen = new Map<number, string>();
+    for (const path of volume.paths) {
+      const device = deviceOf(path);
+      const other = seen.get(device);
+      if (other !== undefined) {
+        throw new Failure(
+          `Cannot format volume '${volume.name}': ${other} and ${path} lie on one device and would be lost together; ` +
+            'use --same-device if that is meant',
+        );
+      }
+      seen.set(device, path);
+    }
+  }
+}
+
+/** Of the path, or of what it will be made in. */
+function deviceOf(path: string): number {
+  for (let place = path; ; place = dirname(place)) {
+    const found = statSync(place, { throwIfNoEntry: false });
+    if (found !== undefined) return found.dev;
+    if (place === '/') return -1;
+  }
+}
+
+function makeVolumes(volumes: readonly VolumeRow[], options: { storeId: string; made: MadeFolders }): void {
+  const backing = new PosixBacking();
+  for (const volume of volumes) {
+    for (const path of volume.paths) {
+      options.made.make(path);
+      if (readdirSync(path).some((name) => !HARMLESS.includes(name))) {
+        throw new Failure(
+          `Cannot format volume '${volume.name}': ${path} is not empty, expected an empty directory or none`,
+        );
+      }
+      options.made.noteContents(path);
+    }
+    const outcome = formatVolume(backing, volume, { storeId: options.storeId });
+    if (!isErrno(outcome)) continue;
+    const reason =
+      outcome === E.ENOSPC ? 'the disk is full (ENOSPC); free some space there and try again' : outcome.name;
+    throw new Failure(`Cannot format volume '${volume.name}' in ${volume.paths.join(', ')}: ${reason}`);
+  }
+}
+
+function makeNamespace(store: string, config: NewConfig, volumes: VolumeRow[]): void {
+  const outcome = formatNamespace(metaFolder(store), {
+    storeId: config.storeId,
+    shardCount: config.shards,
+    hashKey: randomBytes(16),
+    now: new SystemClock().now(),
+    volumes,
+  });
+  if (isErrno(outcome)) throw new Failure(`Cannot make the metadata in ${metaFolder(store)}: ${outcome.name}`);
+}
+
+/** Last of all, flushed and renamed: where it stands, everything else is whole. */
+function writeConfig(store: string, text: string): void {
+  const path = configPath(store);
+  const fd = openSync(`${path}.new`, 'wx', 0o644);
+  try {
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(`${path}.new`, path);
+  for (const folder of [store, dirname(store)]) flushFolder(folder);
+}
+
+function flushFolder(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** What was made so far, to be removed when the rest fails: folders that were there are left, empty as they were. */
+class MadeFolders {
+  readonly #made: string[] = [];
+  readonly #emptied: string[] = [];
+
+  make(path: string): void {
+    const first = mkdirSync(path, { recursive: true, mode: 0o755 });
+    if (first !== undefined) this.#made.push(first);
+    else if (!this.#emptied.includes(path)) this.noteContents(path);
+  }
+
+  /** A folder that was there and empty: its contents are ours. */
+  noteContents(path: string): void {
+    this.#emptied.push(path);
+  }
+
+  remove(): void {
+    for (const path of this.#emptied) {
+      for (const name of this.#namesIn(path)) {
+        if (!HARMLESS.includes(name)) rmSync(join(path, name), { recursive: true, force: true });
+      }
+    }
+    for (const path of this.#made.toReversed()) rmSync(path, { recursive: true, force: true });
+  }
+
+  #namesIn(path: string): string[] {
+    try {
+      return readdirSync(path);
+    } catch {
+      return [];
+    }
+  }
+}

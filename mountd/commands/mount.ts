@@ -1,0 +1,171 @@
+/** `pacsfs mount`: starts a supervisor and waits until the mount answers. */
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { MIB } from '../../base/units.ts';
+import { readConfig } from '../config.ts';
+import { FAILED, Failure, failureOf, usage } from '../failure.ts';
+import type { MountRequest, SupervisorReport } from '../messages.ts';
+import { parseMountOptions } from '../mount_options.ts';
+import { isWithin, mountOf, pacsfsMounts, readMountTable } from '../mount_table.ts';
+import { remark } from '../output.ts';
+import { logPath, metaFolder, runFolder } from '../store_paths.ts';
+import { resolveOutsideMounts } from '../target.ts';
+
+export interface MountCommandOptions {
+  readonly option: readonly string[];
+  readonly foreground?: boolean;
+  readonly force?: boolean;
+  readonly binding: string;
+}
+
+/** The log is set aside at this size when a mount starts. */
+const LOG_ROTATE_BYTES = 16 * MIB;
+const ANSWER_TIMEOUT_MS = 30_000;
+/** CAP_SYS_ADMIN in the masks of /proc/PID/status. */
+const CAP_SYS_ADMIN = 21n;
+
+/** Resolves to the program's exit code. */
+export async function mount(storeArgument: string, directory: string, options: MountCommandOptions): Promise<number> {
+  const request = planMount(storeArgument, directory, options);
+  if (options.foreground === true) {
+    const { supervise } = await import('../supervisor.ts');
+    const ready = () => remark(`${request.mountPoint} is mounted; it is unmounted by Ctrl-C or SIGTERM`);
+    return await supervise(request, { ready, say: remark });
+  }
+  await startSupervisor(request);
+  await checkAnswer(request.mountPoint);
+  return 0;
+}
+
+function planMount(storeArgument: string, directory: string, options: MountCommandOptions): MountRequest {
+  checkBinding(options.binding);
+  const parsed = parseMountOptions(options.option);
+  const store = realStore(storeArgument);
+  const config = readConfig(store);
+  const mountPoint = checkMountPoint(directory, store);
+  checkPrivilege(mountPoint);
+  return {
+    store,
+    mountPoint,
+    adminSocket: join(runFolder(), `${config.storeId}.sock`),
+    options: parsed,
+    force: options.force === true,
+    foreground: options.foreground === true,
+  };
+}
+
+function checkBinding(binding: string): void {
+  if (binding === 'kernel' || binding === 'auto') return;
+  if (binding === 'libfuse')
+    throw new Failure("Cannot mount with --binding libfuse: this version has the 'kernel' binding only");
+  throw usage(`Cannot mount with --binding '${binding}': expected kernel, libfuse or auto`);
+}
+
+/** The store's path as the kernel's table of mounts will show it. */
+function realStore(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    // `readConfig` says what is wrong with it.
+    return resolve(path);
+  }
+}
+
+function checkMountPoint(directory: string, store: string): string {
+  const table = readMountTable();
+  const mountPoint = resolveOutsideMounts(directory, table);
+  const there = pacsfsMounts(table).findLast((entry) => entry.mountPoint === mountPoint);
+  if (there !== undefined && mountOf(mountPoint, table) === there) {
+    throw new Failure(
+      `Mount point busy: ${there.source} is mounted at ${mountPoint} already; \`pacsfs unmount ${mountPoint}\` first`,
+    );
+  }
+  let isDirectory: boolean;
+  try {
+    isDirectory = statSync(mountPoint).isDirectory();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      throw new Failure(`No such mount point: ${directory} does not exist; make it with \`mkdir -p ${directory}\``);
+    }
+    throw failureOf(`mount at ${directory}`, error);
+  }
+  if (!isDirectory) throw new Failure(`Cannot mount at ${directory}: it is not a directory`);
+  if (isWithin(mountPoint, store))
+    throw new Failure(`Cannot mount at ${directory}: it lies in the store ${store} itself`);
+  return mountPoint;
+}
+
+function checkPrivilege(mountPoint: string): void {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  if (effective === undefined || (BigInt(`0x${effective}`) & (1n << CAP_SYS_ADMIN)) !== 0n) return;
+  throw new Failure(
+    `Cannot mount at ${mountPoint}: no permission; mounting needs root, this is user ${process.geteuid?.()}; use sudo`,
+  );
+}
+
+async function startSupervisor(request: MountRequest): Promise<void> {
+  const log = openLog(request.store);
+  const program = fileURLToPath(new URL('../supervisor_main.js', import.meta.url));
+  // In a session of its own and in no folder, so that neither a terminal's end nor an unmount elsewhere meets it.
+  const supervisor = spawn(process.execPath, [program, JSON.stringify(request)], {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', log, log, 'pipe'],
+  });
+  closeSync(log);
+  const failed = new Promise<never>((_, reject) => {
+    supervisor.once('error', (error) => reject(failureOf('start the supervisor', error)));
+  });
+  const report = await Promise.race([readReport(supervisor.stdio[3] as Readable), failed]);
+  supervisor.unref();
+  if (report === undefined) {
+    throw new Failure(
+      `Cannot mount ${request.mountPoint}: the supervisor ended without a word; see ${logPath(request.store)}`,
+    );
+  }
+  if (report.kind === 'failed') throw new Failure(report.message, report.exitCode || FAILED);
+}
+
+/** The supervisor's one line; undefined when it ended without one. */
+async function readReport(pipe: Readable): Promise<SupervisorReport | undefined> {
+  let text = '';
+  for await (const chunk of pipe) {
+    text += String(chunk);
+    if (text.includes('\n')) break;
+  }
+  pipe.destroy();
+  return text.includes('\n') ? (JSON.parse(text) as SupervisorReport) : undefined;
+}
+
+/** Asks the mount something, as a user would. */
+async function checkAnswer(mountPoint: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    const late = new Failure(
+      `${mountPoint} is mounted, but has not answered for ${ANSWER_TIMEOUT_MS} ms; see \`pacsfs status\``,
+    );
+    timer = setTimeout(() => reject(late), ANSWER_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([stat(mountPoint), tooLate]);
+  } catch (error) {
+    throw failureOf(`use ${mountPoint}`, error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function openLog(store: string): number {
+  const path = logPath(store);
+  try {
+    if (!existsSync(metaFolder(store))) mkdirSync(metaFolder(store));
+    if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_ROTATE_BYTES) renameSync(path, `${path}.1`);
+    return openSync(path, 'a', 0o640);
+  } catch (error) {
+    throw failureOf(`write the log ${path}`, error);
+  }
+}

@@ -1,0 +1,42 @@
+/** `pacsfs status`: who serves a store, how it is, and what is in it. */
+import { askDaemon } from '../admin_client.ts';
+import { isLocked, type LockRecord, readLockRecord } from '../lock.ts';
+import { print, printJson, renderFields } from '../output.ts';
+import { resolveTarget } from '../target.ts';
+
+export interface StatusOptions {
+  readonly json?: boolean;
+}
+
+const ASK_TIMEOUT_MS = 10_000;
+
+export async function status(target: string, options: StatusOptions): Promise<void> {
+  const { store, mount } = resolveTarget(target);
+  const record = isLocked(store) ? readLockRecord(store) : undefined;
+  const found = await describe(store, record, mount?.mountPoint);
+  if (options.json === true) printJson(found);
+  else print(renderFields(found));
+}
+
+async function describe(
+  store: string,
+  record: LockRecord | undefined,
+  mountPoint: string | undefined,
+): Promise<object> {
+  if (record?.adminSocket !== undefined) {
+    const answer = await askDaemon(record.adminSocket, { method: 'GET', path: '/status', timeoutMs: ASK_TIMEOUT_MS });
+    return answer as object;
+  }
+  if (record !== undefined) {
+    return { mounted: false, store, health: `held by pacsfs ${record.purpose}`, pid: record.supervisorPid };
+  }
+  if (mountPoint !== undefined) {
+    return {
+      mounted: true,
+      store,
+      mountPoint,
+      health: 'dead: no daemon serves it; run `pacsfs unmount` and mount it again',
+    };
+  }
+  return { mounted: false, store, health: 'not mounted' };
+}

@@ -1,0 +1,85 @@
+/** `pacsfs unmount`: returns 0 only when the daemon has made everything durable and the store is free. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { E, errnoOf } from '../../base/errno.ts';
+import { MNT_DETACH, umount2 } from '../../base/libc.ts';
+import { askDaemon } from '../admin_client.ts';
+import { Failure } from '../failure.ts';
+import { isLocked, readLockRecord } from '../lock.ts';
+import type { MountEntry } from '../mount_table.ts';
+import { remark } from '../output.ts';
+import { logPath } from '../store_paths.ts';
+import { resolveTarget } from '../target.ts';
+
+export interface UnmountOptions {
+  readonly lazy?: boolean;
+}
+
+const POLL_MS = 20;
+const REMARK_MS = 10_000;
+const ASK_TIMEOUT_MS = 10_000;
+
+export async function unmount(target: string, options: UnmountOptions): Promise<void> {
+  const { store, mount } = resolveTarget(target);
+  if (mount === undefined) {
+    if (!isLocked(store)) throw new Failure(`Not mounted: ${target}; \`pacsfs status ${target}\` shows its state`);
+    // A daemon that is just ending: what is asked for is its end.
+    await waitForEnd(store);
+    return;
+  }
+  if (!isLocked(store)) {
+    remark(`no daemon serves ${mount.mountPoint} any more; unmounting what is left of it`);
+    detach(mount);
+    return;
+  }
+  if (options.lazy === true) await stopDaemon(store);
+  else unmountNow(mount);
+  await waitForEnd(store);
+}
+
+function unmountNow(mount: MountEntry): void {
+  const outcome = umount2(mount.mountPoint, 0);
+  if (outcome === 0) return;
+  const errno = errnoOf(-outcome);
+  const what = `Cannot unmount ${mount.mountPoint}`;
+  if (errno === E.EBUSY) {
+    throw new Failure(
+      `${what}: it is busy; end what uses it (\`fuser -vm ${mount.mountPoint}\` lists it), or unmount with --lazy`,
+    );
+  }
+  if (errno === E.EPERM) throw new Failure(`${what}: no permission; run it as root (sudo)`);
+  throw new Failure(`${what}: ${errno.name} (errno ${errno.number})`);
+}
+
+/** Without a daemon nothing can be written back: what still uses the mount gets errors anyway. */
+function detach(mount: MountEntry): void {
+  const outcome = umount2(mount.mountPoint, MNT_DETACH);
+  if (outcome < 0)
+    throw new Failure(`Cannot unmount ${mount.mountPoint}: ${errnoOf(-outcome).name}; run it as root (sudo)`);
+}
+
+async function stopDaemon(store: string): Promise<void> {
+  const socket = readLockRecord(store)?.adminSocket;
+  if (socket === undefined) throw new Failure(`Cannot stop the daemon of ${store}: it is just starting; try again`);
+  await askDaemon(socket, { method: 'POST', path: '/stop', timeoutMs: ASK_TIMEOUT_MS });
+}
+
+/** However long the disks need: the lock is free exactly when the daemon and its supervisor are gone. */
+async function waitForEnd(store: string): Promise<void> {
+  const pid = readLockRecord(store)?.supervisorPid;
+  let remarkAt = Date.now() + REMARK_MS;
+  while (isLocked(store)) {
+    await sleep(POLL_MS);
+    if (Date.now() < remarkAt) continue;
+    remarkAt = Date.now() + REMARK_MS;
+    remark('unmounted; the daemon is still making everything durable');
+  }
+  const record = readLockRecord(store);
+  // Another mount has begun already: then ours ended well, or it would not have been let in unnoticed.
+  if (record?.supervisorPid !== pid) return;
+  if (record?.state === 'free' && record.outcome?.code === 0) return;
+  const code = record?.outcome?.code;
+  throw new Failure(
+    `Unmounted, but the daemon did not end well${code === undefined ? '' : ` (${code})`}: the last changes may be lost; ` +
+      `see ${logPath(store)}, and check the store with \`pacsfs fsck ${store}\``,
+  );
+}
