@@ -56,7 +56,7 @@ export function parseAcl(bytes: Uint8Array): Result<Acl> {
   return entries.length === 0 || isValid(entries) ? entries : E.EINVAL;
 }
 
-export function serializeAcl(acl: Acl): Uint8Array {
+export function serialiseAcl(acl: Acl): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + acl.length * ENTRY_BYTES);
   const view = viewOf(bytes);
   view.setUint32(0, VERSION, true);
@@ -109,13 +109,13 @@ function isValid(entries: Acl): boolean {
 
 /**
  * The nine permission bits that stat(2) shows beside this list; where there is a mask, it stands in the group's place.
- * `isExact` says that the bits alone mean the same, so that the list need not be kept.
+ * `exact` says that the bits alone mean the same, so that the list need not be kept.
  */
-export function equivalentMode(acl: Acl): { readonly mode: number; readonly isExact: boolean } {
+export function equivalentMode(acl: Acl): { readonly permissions: number; readonly exact: boolean } {
   const group = find(acl, AclTag.MASK) ?? find(acl, AclTag.GROUP_OBJ);
   const bits = (entry: AclEntry | undefined): number => entry?.permissions ?? 0;
-  const mode = (bits(find(acl, AclTag.USER_OBJ)) << 6) | (bits(group) << 3) | bits(find(acl, AclTag.OTHER));
-  return { mode, isExact: !acl.some(isExtended) };
+  const permissions = (bits(find(acl, AclTag.USER_OBJ)) << 6) | (bits(group) << 3) | bits(find(acl, AclTag.OTHER));
+  return { permissions, exact: !acl.some(isExtended) };
 }
 
 /** The list after chmod(2) to `mode`: owner, others, and the mask (without one the group) take its bits. */
@@ -125,16 +125,16 @@ export function chmodAcl(acl: Acl, mode: number): Acl {
 
 /**
  * What an inode made with `mode` in a directory with this default list gets. The umask plays no part. `mode` keeps its
- * other bits; `acl` is undefined where the mode says it all. A directory also takes the default list itself, unchanged.
+ * other bits; `access` is undefined where the mode says it all. A directory also takes the default list itself, unchanged.
  */
 export function createFromDefault(
   defaultAcl: Acl,
   mode: number,
-): { readonly mode: number; readonly acl: Acl | undefined } {
+): { readonly mode: number; readonly access: Acl | undefined } {
   const equivalent = equivalentMode(defaultAcl);
-  const kept = equivalent.mode & mode;
+  const kept = equivalent.permissions & mode;
   const access = withClasses(defaultAcl, { owner: kept >> 6, group: (kept >> 3) & ALL, others: kept & ALL });
-  return { mode: (mode & ~PERMISSION_BITS) | kept, acl: equivalent.isExact ? undefined : access };
+  return { mode: (mode & ~PERMISSION_BITS) | kept, access: equivalent.exact ? undefined : access };
 }
 
 function withClasses(acl: Acl, classes: { owner: number; group: number; others: number }): Acl {

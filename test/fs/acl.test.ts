@@ -8,7 +8,7 @@ import {
   createFromDefault,
   equivalentMode,
   parseAcl,
-  serializeAcl,
+  serialiseAcl,
 } from '../../fs/acl.ts';
 
 const NONE = ACL_UNDEFINED_ID;
@@ -38,12 +38,12 @@ describe('form of the attribute', () => {
 
   it('reads what Linux stores and writes it back', () => {
     expect(parseAcl(stored)).toEqual(meaning);
-    expect(serializeAcl(meaning)).toEqual(stored);
+    expect(serialiseAcl(meaning)).toEqual(stored);
   });
 
   it('reads a header alone as no list', () => {
     expect(parseAcl(bytes('02000000'))).toEqual([]);
-    expect(serializeAcl([])).toEqual(bytes('02000000'));
+    expect(serialiseAcl([])).toEqual(bytes('02000000'));
   });
 
   it('ignores the id of entries that have none, as Linux does', () => {
@@ -83,7 +83,7 @@ describe('form of the attribute', () => {
     'u::rwx,g::r-x,u:1:rwx,m::rwx,o::r-x',
     'u::rwx,g::r-x,o::r-x,m::rwx',
   ])('refuses %s', (text) => {
-    expect(parseAcl(serializeAcl(acl(text)))).toBe(E.EINVAL);
+    expect(parseAcl(serialiseAcl(acl(text)))).toBe(E.EINVAL);
   });
 
   it.each([
@@ -91,7 +91,7 @@ describe('form of the attribute', () => {
     'u::rwx,g::r-x,m::r--,o::r-x',
     'u::rwx,u:1:rwx,u:1:r--,g::r-x,g:7:--x,m::rwx,o::---',
   ])('takes %s', (text) => {
-    expect(parseAcl(serializeAcl(acl(text)))).toEqual(acl(text));
+    expect(parseAcl(serialiseAcl(acl(text)))).toEqual(acl(text));
   });
 
   it('never throws on random bytes (seeded)', () => {
@@ -105,7 +105,7 @@ describe('form of the attribute', () => {
       const mutated = stored.slice(0, 4 + random(stored.length - 3));
       for (let change = random(4); change > 0; change -= 1) mutated[random(mutated.length)] = random(256);
       const parsed = parseAcl(mutated);
-      if (!isErrno(parsed)) expect(parseAcl(serializeAcl(parsed))).toEqual(parsed);
+      if (!isErrno(parsed)) expect(parseAcl(serialiseAcl(parsed))).toEqual(parsed);
     }
   });
 });
@@ -116,8 +116,8 @@ describe('equivalentMode', () => {
     ['u::rw-,g::---,o::---', 0o600, true],
     ['u::rwx,g::r-x,m::-w-,o::--x', 0o721, false],
     ['u::rwx,u:1:rwx,g::r-x,m::rwx,o::---', 0o770, false],
-  ])('of %s', (text, mode, isExact) => {
-    expect(equivalentMode(acl(text))).toEqual({ mode, isExact });
+  ])('of %s', (text, permissions, exact) => {
+    expect(equivalentMode(acl(text))).toEqual({ permissions, exact });
   });
 });
 
@@ -135,20 +135,20 @@ describe('chmodAcl', () => {
 
 describe('createFromDefault', () => {
   it('needs no list where the mode says it all', () => {
-    expect(createFromDefault(acl('u::rwx,g::r-x,o::---'), 0o100666)).toEqual({ mode: 0o100640, acl: undefined });
+    expect(createFromDefault(acl('u::rwx,g::r-x,o::---'), 0o100666)).toEqual({ mode: 0o100640, access: undefined });
   });
 
   it('cuts owner, mask and others by the mode and keeps the rest', () => {
     expect(createFromDefault(acl('u::rwx,u:1:rwx,g::r-x,m::rwx,o::r-x'), 0o100640)).toEqual({
       mode: 0o100640,
-      acl: acl('u::rw-,u:1:rwx,g::r-x,m::r--,o::---'),
+      access: acl('u::rw-,u:1:rwx,g::r-x,m::r--,o::---'),
     });
   });
 
   it('cuts the mode by the list and keeps setgid and type', () => {
     expect(createFromDefault(acl('u::r-x,u:1:rwx,g::rwx,m::r-x,o::---'), 0o042777)).toEqual({
       mode: 0o042550,
-      acl: acl('u::r-x,u:1:rwx,g::rwx,m::r-x,o::---'),
+      access: acl('u::r-x,u:1:rwx,g::rwx,m::r-x,o::---'),
     });
   });
 });
