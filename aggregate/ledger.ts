@@ -16,6 +16,16 @@ export interface ReleaseOptions {
   readonly kept?: readonly Extent[];
 }
 
+/** What a scan of the inodes found of one aggregate. */
+export interface FoundAggregate {
+  readonly id: AggregateId;
+  readonly volume: VolumeId;
+  /** Bytes of distinct checksummed ranges, each rounded up to 4 KiB. */
+  readonly live: number;
+  /** Where the last of them ends. */
+  readonly end: number;
+}
+
 export class Ledger {
   readonly #rows = new Map<AggregateId, AggregateRow>();
   readonly #changed = new Set<AggregateId>();
@@ -154,6 +164,31 @@ export class Ledger {
   /** Dead ranges that may be punched now, neighbours merged; each is handed out once. */
   takeDeadRanges(): ReturnType<DeadRanges['take']> {
     return this.#ranges.take();
+  }
+
+  /**
+   * Takes the counts of a full scan of the inodes, after an end that left rows behind each other. What some inode names is
+   * live whatever the row said, and has a row; what none names is not. No id that was seen is given again.
+   */
+  recount(found: readonly FoundAggregate[]): void {
+    const named = new Set(found.map(({ id }) => id));
+    for (const { id, volume, live, end } of found) {
+      const row = this.#rows.get(id) ?? {
+        id,
+        volume,
+        state: 'sealed',
+        written: 0,
+        live,
+        newestMtimeSec: 0,
+        lastReadDay: 0,
+      };
+      const state = row.state === 'dead' ? 'sealed' : row.state;
+      this.#dying.delete(id);
+      this.#newest = Math.max(this.#newest, id);
+      if (row.live === live && row.state === state && row.written >= end && this.#rows.has(id)) continue;
+      this.#put({ ...row, state, live, written: Math.max(row.written, end) });
+    }
+    for (const row of [...this.#rows.values()]) if (!named.has(row.id)) this.correctLive(row.id, 0);
   }
 
   /** Corrects a row to what a full count found (`fsck --repair`); the caller takes the changed row. */

@@ -1,4 +1,6 @@
 /** What the operation core and the two kernel bindings say to each other: inodes, never paths. */
+import type { PackJob, PackResult } from '../aggregate/pack.ts';
+import type { Punch } from '../aggregate/punch.ts';
 import type { Result } from '../base/errno.ts';
 import type { Timespec } from '../base/time.ts';
 import type { Ino } from '../base/units.ts';
@@ -200,4 +202,17 @@ export interface Operations {
   /** SEEK_DATA (3) or SEEK_HOLE (4): the offset found, or -errno. */
   seek(request: ReadRequest, whence: number): number;
   copyRange(from: ReadRequest, to: ReadRequest, options: { length: number; flags: number }): number;
+}
+
+/** What the core asks of worker threads, and what they answer; see `workerDone`. */
+export type WorkerJob =
+  | { readonly kind: 'pack'; readonly job: PackJob }
+  | { readonly kind: 'punch'; readonly punches: readonly Punch[] };
+
+export type WorkerDone =
+  | { readonly kind: 'pack'; readonly result: PackResult }
+  | { readonly kind: 'punch'; readonly punches: readonly Punch[] };
+
+export interface WorkerJobs {
+  post(job: WorkerJob): void;
 }

@@ -1,0 +1,227 @@
+/** Open, read, write and what else works on the bytes of a file. */
+import type { BackingFile } from '../../base/backing.ts';
+import { E, type Errno, errnoOf, isErrno, type Result } from '../../base/errno.ts';
+import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE } from '../../base/libc.ts';
+import type { Ino } from '../../base/units.ts';
+import type { Inode } from '../../shard/rows.ts';
+import { beginChange, currentSize, dropPrivileges, noteChange, replaceByEmpty } from '../contents.ts';
+import { type Core, MAX_FILE_SIZE, S_IFDIR, S_IFMT, S_IFREG } from '../core.ts';
+import { settle } from '../settle.ts';
+import { extentsOfRange, noteCopied } from '../sharing.ts';
+import {
+  type Caller,
+  FOPEN_KEEP_CACHE,
+  FOPEN_NOFLUSH,
+  type OpenReply,
+  type ReadRequest,
+  type WriteRequest,
+} from '../types.ts';
+import { truncate } from './attributes.ts';
+
+const O_ACCMODE = 3;
+const O_RDONLY = 0;
+const O_TRUNC = 0o1000;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+/** Bytes that one COPY_FILE_RANGE copies at most, so that others are not kept waiting; callers ask again. */
+const COPY_AT_MOST = 8 * 1024 * 1024;
+const COPY_BUFFER = 1024 * 1024;
+
+export function open(core: Core, caller: Caller, ino: Ino, flags: number): Result<OpenReply> {
+  const inode = core.inode(ino);
+  if (isErrno(inode)) return inode;
+  const type = inode.mode & S_IFMT;
+  if (type === S_IFDIR) return E.EISDIR;
+  if (type !== S_IFREG) return E.ENXIO;
+  const writes = (flags & O_ACCMODE) !== O_RDONLY;
+  const refused = writes ? core.refusal() : undefined;
+  if (refused !== undefined) return refused;
+  if ((flags & O_TRUNC) !== 0 && writes) {
+    const failed = truncateAtOpen(core, caller, inode);
+    if (failed !== undefined) return failed;
+  }
+  return countOpen(core, inode, flags);
+}
+
+/** Counts a handle and makes the answer to OPEN or CREATE. The handle is the open flags: nothing to lose in a restart. */
+export function countOpen(core: Core, inode: Inode, flags: number): OpenReply {
+  const writes = (flags & O_ACCMODE) !== O_RDONLY;
+  const live = core.live.of(inode);
+  live.handles += 1;
+  if (writes) {
+    live.writers += 1;
+    live.version += 1;
+    core.packer.cancel(inode.ino);
+  }
+  return { handle: flags & 0x7fffffff, openFlags: FOPEN_KEEP_CACHE | FOPEN_NOFLUSH };
+}
+
+export function release(core: Core, ino: Ino, handle: number): void {
+  const live = core.live.find(ino);
+  if (live === undefined || live.handles === 0) return;
+  live.handles -= 1;
+  if ((handle & O_ACCMODE) !== O_RDONLY) live.writers -= 1;
+  if (live.handles > 0) return;
+  settle(core, live);
+  core.live.dropIfIdle(live);
+}
+
+export function read(core: Core, request: ReadRequest, into: Uint8Array): number {
+  const inode = core.inode(request.ino);
+  if (isErrno(inode)) return -inode.number;
+  const live = core.live.find(inode.ino);
+  const size = live?.size ?? inode.size;
+  const length = Math.min(into.length, size - request.offset);
+  if (length <= 0) return 0;
+  const target = length === into.length ? into : into.subarray(0, length);
+  core.noteAccess(inode, live?.size === undefined ? inode : live);
+  if (inode.own === undefined) return core.data.read(inode.extents, { offset: request.offset, length, size }, target);
+  const file = core.data.openOwn(inode.own);
+  if (isErrno(file)) return lostBytes(core, inode, file.name);
+  const count = file.read(target, request.offset);
+  // A file shorter than its row says has lost bytes: say so, rather than show an end that is not there.
+  return count >= 0 && count < length ? lostBytes(core, inode, 'short') : count;
+}
+
+export function write(core: Core, request: WriteRequest, from: Uint8Array): number {
+  const inode = core.inode(request.ino);
+  if (isErrno(inode)) return -inode.number;
+  const end = request.offset + from.length;
+  if (end > MAX_FILE_SIZE) return -E.EFBIG.number;
+  if (from.length === 0) return 0;
+  const change = beginChange(core, inode);
+  if (isErrno(change)) return -change.number;
+  const { live, file } = change;
+  const before = live.size ?? 0;
+  const count = file.write(from, request.offset);
+  if (count < 0) {
+    // A part of it may have been written past the end; it must not show when the file grows later.
+    if (end > before) file.truncate(before);
+    return count;
+  }
+  noteChange(core, live, end);
+  dropPrivileges(core, change.inode, { bits: request.killPrivileges });
+  return count;
+}
+
+export function allocate(core: Core, request: ReadRequest, range: { mode: number; length: number }): Result<void> {
+  const { mode, length } = range;
+  const punch = (mode & FALLOC_PUNCH_HOLE) !== 0;
+  const keepSize = (mode & FALLOC_KEEP_SIZE) !== 0;
+  if ((mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) !== 0) return E.EOPNOTSUPP;
+  if (punch && !keepSize) return E.EOPNOTSUPP;
+  if (length <= 0) return E.EINVAL;
+  const inode = core.inode(request.ino);
+  if (isErrno(inode)) return inode;
+  const end = request.offset + length;
+  if (end > MAX_FILE_SIZE) return E.EFBIG;
+  const change = beginChange(core, inode);
+  if (isErrno(change)) return change;
+  const done = change.file.allocate(mode, { offset: request.offset, length });
+  if (done < 0) return errnoOf(-done);
+  noteChange(core, change.live, keepSize ? 0 : end);
+  dropPrivileges(core, change.inode, { bits: false });
+}
+
+export function seek(core: Core, request: ReadRequest, whence: number): number {
+  const inode = core.inode(request.ino);
+  if (isErrno(inode)) return -inode.number;
+  if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return -E.EINVAL.number;
+  const size = currentSize(core, inode);
+  if (request.offset < 0 || request.offset >= size) return -E.ENXIO.number;
+  if (inode.own !== undefined) {
+    const file = core.data.openOwn(inode.own);
+    if (isErrno(file)) return -E.EIO.number;
+    const found = file.seek(request.offset, whence === SEEK_DATA ? 'data' : 'hole');
+    return found > size ? (whence === SEEK_DATA ? -E.ENXIO.number : size) : found;
+  }
+  return seekExtents(inode, request.offset, whence);
+}
+
+function seekExtents(inode: Inode, offset: number, whence: number): number {
+  let at = offset;
+  for (const extent of inode.extents) {
+    const end = extent.fileOffset + extent.length;
+    if (end <= at) continue;
+    if (whence === SEEK_DATA) return Math.max(at, extent.fileOffset);
+    if (extent.fileOffset > at) return at;
+    at = end;
+  }
+  return whence === SEEK_DATA ? -E.ENXIO.number : Math.min(at, inode.size);
+}
+
+/** Copies up to 8 MiB; between own files inside the host's kernel, from packed ones through verified reads. */
+export function copyRange(
+  core: Core,
+  from: ReadRequest,
+  to: ReadRequest,
+  options: { length: number; flags: number },
+): number {
+  if (options.flags !== 0) return -E.EINVAL.number;
+  const source = core.inode(from.ino);
+  if (isErrno(source)) return -source.number;
+  const target = core.inode(to.ino);
+  if (isErrno(target)) return -target.number;
+  const available = currentSize(core, source) - from.offset;
+  const length = Math.min(options.length, available, COPY_AT_MOST);
+  if (length <= 0) return 0;
+  if (to.offset + length > MAX_FILE_SIZE) return -E.EFBIG.number;
+  if (from.ino === to.ino && from.offset < to.offset + length && to.offset < from.offset + length)
+    return -E.EINVAL.number;
+  const change = beginChange(core, target);
+  if (isErrno(change)) return -change.number;
+  const fresh = core.inode(from.ino);
+  if (isErrno(fresh)) return -fresh.number;
+  const before = change.live.size ?? 0;
+  const { copied: remembered } = change.live;
+  const count = copyBytes(core, { inode: fresh, offset: from.offset }, { ...change, offset: to.offset }, length);
+  if (count <= 0) {
+    if (count < 0 && to.offset + length > before) change.file.truncate(before);
+    return count;
+  }
+  noteChange(core, change.live, to.offset + count);
+  change.live.copied = remembered;
+  const range = { offset: from.offset, length: count, to: to.offset };
+  noteCopied(change.live, fresh.layout === 'packed' ? extentsOfRange(fresh.extents, range) : undefined, from.ino);
+  dropPrivileges(core, change.inode, { bits: false });
+  return count;
+}
+
+function copyBytes(
+  core: Core,
+  from: { readonly inode: Inode; readonly offset: number },
+  to: { readonly file: BackingFile; readonly offset: number },
+  length: number,
+): number {
+  if (from.inode.own !== undefined) {
+    const file = core.data.openOwn(from.inode.own);
+    if (isErrno(file)) return -E.EIO.number;
+    const count = core.backing.copyRange({ file, offset: from.offset }, { file: to.file, offset: to.offset }, length);
+    if (count >= 0) return count;
+  }
+  const buffer = Buffer.allocUnsafe(Math.min(length, COPY_BUFFER));
+  let done = 0;
+  while (done < length) {
+    const part = buffer.subarray(0, Math.min(buffer.length, length - done));
+    const count = read(core, { ino: from.inode.ino, handle: 0, offset: from.offset + done }, part);
+    if (count <= 0) return done > 0 ? done : count;
+    const written = to.file.write(part.subarray(0, count), to.offset + done);
+    if (written < 0) return done > 0 ? done : written;
+    done += count;
+  }
+  return done;
+}
+
+function truncateAtOpen(core: Core, caller: Caller, inode: Inode): Errno | undefined {
+  const live = core.live.find(inode.ino);
+  const row = dropPrivileges(core, inode, { bits: caller.uid !== 0 });
+  const unused = (live === undefined || live.handles === 0) && row.nlink > 0;
+  core.packer.cancel(inode.ino);
+  const done = unused ? replaceByEmpty(core, row) : truncate(core, row, 0);
+  return isErrno(done) ? done : undefined;
+}
+
+function lostBytes(core: Core, inode: Inode, why: string): number {
+  core.log.error({ ino: inode.ino, own: inode.own, why }, 'Cannot read the own file of an inode');
+  return -E.EIO.number;
+}

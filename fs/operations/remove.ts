@@ -1,0 +1,72 @@
+/** UNLINK, RMDIR, and what happens when the kernel forgets an inode that has no name. */
+import { E, isErrno, type Result } from '../../base/errno.ts';
+import type { Ino } from '../../base/units.ts';
+import type { Record } from '../../shard/record.ts';
+import type { Inode } from '../../shard/rows.ts';
+import { releaseContents } from '../contents.ts';
+import { type Core, S_IFDIR, S_IFMT } from '../core.ts';
+import { findName, removeName } from '../names.ts';
+import type { Caller } from '../types.ts';
+
+export function unlink(core: Core, _caller: Caller, parent: Ino, name: Uint8Array): Result<void> {
+  const dir = core.writableDirectory(parent);
+  if (isErrno(dir)) return dir;
+  const dentry = findName(core, dir, name);
+  if (isErrno(dentry)) return dentry;
+  const inode = core.namespace.readInode(dentry.ino);
+  if (isErrno(inode)) return E.EIO;
+  if ((inode.mode & S_IFMT) === S_IFDIR) return E.EISDIR;
+  const record = core.namespace.begin();
+  removeName(record, dir, dentry, core.now());
+  dropLink(core, record, inode);
+  core.commit(record);
+}
+
+export function removeDirectory(core: Core, _caller: Caller, parent: Ino, name: Uint8Array): Result<void> {
+  const dir = core.writableDirectory(parent);
+  if (isErrno(dir)) return dir;
+  const dentry = findName(core, dir, name);
+  if (isErrno(dentry)) return dentry;
+  const inode = core.namespace.readInode(dentry.ino);
+  if (isErrno(inode)) return E.EIO;
+  if ((inode.mode & S_IFMT) !== S_IFDIR) return E.ENOTDIR;
+  if (core.namespace.totals(inode).entries > 0) return E.ENOTEMPTY;
+  const record = core.namespace.begin();
+  removeName(record, dir, dentry, core.now());
+  dropDirectory(core, record, inode);
+  core.commit(record);
+}
+
+/** Takes one name from a file within a record; without names it becomes an orphan, until the kernel forgets it. */
+export function dropLink(core: Core, record: Record, inode: Inode): void {
+  const now = core.now();
+  const live = core.live.find(inode.ino);
+  if (live !== undefined) live.ctime = now;
+  if (inode.nlink === 1) core.packer.cancel(inode.ino);
+  core.put(record, { ...inode, nlink: inode.nlink - 1, ctime: now });
+}
+
+/** An empty directory loses its name. */
+export function dropDirectory(core: Core, record: Record, inode: Inode): void {
+  core.put(record, { ...core.withTotals(inode), nlink: 0, ctime: core.now() });
+}
+
+/** The kernel has dropped the inode from its memory: nothing can reach an orphan any more. */
+export function forget(core: Core, ino: Ino): void {
+  const live = core.live.find(ino);
+  if (live !== undefined && live.handles > 0) return;
+  const inode = core.namespace.inode(ino);
+  if (inode === undefined || inode.nlink > 0) return;
+  reclaim(core, inode);
+}
+
+/** Removes an orphan and frees its bytes. */
+export function reclaim(core: Core, inode: Inode): void {
+  const record = core.namespace.begin();
+  releaseContents(core, record, inode);
+  record.deleteInode(inode.ino);
+  core.forgetAccess(inode.ino);
+  core.packer.cancel(inode.ino);
+  core.live.delete(inode.ino);
+  core.commit(record);
+}

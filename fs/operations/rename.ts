@@ -1,0 +1,100 @@
+/** RENAME2: plain, NOREPLACE and EXCHANGE. The kernel has checked permissions, types and loops already. */
+import { E, isErrno, type Result } from '../../base/errno.ts';
+import type { Ino } from '../../base/units.ts';
+import type { Record } from '../../shard/record.ts';
+import type { Dentry, Inode } from '../../shard/rows.ts';
+import { type Core, dentryType, NAME_MAX, S_IFDIR, S_IFMT } from '../core.ts';
+import { addName, findName, type Place, removeName } from '../names.ts';
+import { flushOwn } from '../settle.ts';
+import { type Caller, RENAME_EXCHANGE, RENAME_NOREPLACE } from '../types.ts';
+import { dropDirectory, dropLink } from './remove.ts';
+
+export function rename(core: Core, _caller: Caller, from: Place, to: Place & { readonly flags: number }): Result<void> {
+  if ((to.flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return E.EINVAL;
+  if (to.flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) return E.EINVAL;
+  if (to.name.length > NAME_MAX) return E.ENAMETOOLONG;
+  const fromDir = core.writableDirectory(from.parent);
+  if (isErrno(fromDir)) return fromDir;
+  const toDir = core.writableDirectory(to.parent);
+  if (isErrno(toDir)) return toDir;
+  const source = findName(core, fromDir, from.name);
+  if (isErrno(source)) return source;
+  const target = core.namespace.lookup(toDir, to.name);
+  if (target !== undefined && (to.flags & RENAME_NOREPLACE) !== 0) return E.EEXIST;
+  if (target !== undefined && target.ino === source.ino) return;
+  const moved = core.namespace.readInode(source.ino);
+  if (isErrno(moved)) return E.EIO;
+  if ((to.flags & RENAME_EXCHANGE) !== 0) {
+    return target === undefined ? E.ENOENT : exchange(core, { fromDir, source, moved }, { toDir, target });
+  }
+  if (target === undefined) return move(core, { fromDir, source, moved }, { toDir, name: to.name });
+  return replace(core, { fromDir, source, moved }, { toDir, target });
+}
+
+interface Source {
+  readonly fromDir: Inode;
+  readonly source: Dentry;
+  readonly moved: Inode;
+}
+
+function move(core: Core, { fromDir, source, moved }: Source, to: { toDir: Inode; name: Uint8Array }): Result<void> {
+  if (core.namespace.low()) return E.ENOSPC;
+  const position = core.namespace.placeFor(to.toDir, to.name);
+  if (isErrno(position)) return position;
+  const now = core.now();
+  const record = core.namespace.begin();
+  removeName(record, fromDir, source, now);
+  addName(record, to.toDir, { ...source, dir: to.toDir.ino, position, name: to.name }, now);
+  putMoved(core, record, moved, { parent: to.toDir.ino, position });
+  core.commit(record);
+}
+
+/**
+ * The target's name goes over to the source. Order of durability: the source's bytes, so that a replace is all or
+ * nothing without fsync; then the record.
+ */
+function replace(core: Core, { fromDir, source, moved }: Source, to: { toDir: Inode; target: Dentry }): Result<void> {
+  const replaced = core.namespace.readInode(to.target.ino);
+  if (isErrno(replaced)) return E.EIO;
+  const isDirectory = (replaced.mode & S_IFMT) === S_IFDIR;
+  if (isDirectory && (moved.mode & S_IFMT) !== S_IFDIR) return E.EISDIR;
+  if (!isDirectory && (moved.mode & S_IFMT) === S_IFDIR) return E.ENOTDIR;
+  if (isDirectory && core.namespace.totals(replaced).entries > 0) return E.ENOTEMPTY;
+  const live = core.live.find(moved.ino);
+  if (moved.own !== undefined && live?.unflushed === true) {
+    const flushed = flushOwn(core, moved, live);
+    if (isErrno(flushed)) return flushed;
+  }
+  const fresh = core.namespace.inode(moved.ino) ?? moved;
+  const now = core.now();
+  const record = core.namespace.begin();
+  removeName(record, fromDir, source, now);
+  removeName(record, to.toDir, to.target, now);
+  addName(record, to.toDir, { ...to.target, ino: source.ino, type: source.type }, now);
+  if (isDirectory) dropDirectory(core, record, replaced);
+  else dropLink(core, record, replaced);
+  putMoved(core, record, fresh, { parent: to.toDir.ino, position: to.target.position });
+  core.commit(record);
+}
+
+function exchange(core: Core, { fromDir, source, moved }: Source, to: { toDir: Inode; target: Dentry }): Result<void> {
+  const other = core.namespace.readInode(to.target.ino);
+  if (isErrno(other)) return E.EIO;
+  const now = core.now();
+  const record = core.namespace.begin();
+  removeName(record, fromDir, source, now);
+  removeName(record, to.toDir, to.target, now);
+  addName(record, to.toDir, { ...to.target, ino: source.ino, type: dentryType(moved.mode) }, now);
+  addName(record, fromDir, { ...source, ino: other.ino, type: dentryType(other.mode) }, now);
+  putMoved(core, record, moved, { parent: to.toDir.ino, position: to.target.position });
+  putMoved(core, record, other, { parent: fromDir.ino, position: source.position });
+  core.commit(record);
+}
+
+function putMoved(core: Core, record: Record, moved: Inode, place: { parent: Ino; position: number }): void {
+  const row = (moved.mode & S_IFMT) === S_IFDIR ? core.withTotals(moved) : moved;
+  const ctime = core.now();
+  const live = core.live.find(moved.ino);
+  if (live !== undefined) live.ctime = ctime;
+  core.put(record, { ...row, ...place, ctime });
+}

@@ -1,0 +1,169 @@
+/**
+ * Packing: settled files wait in their directory's list, a worker writes them into a segment, and one record switches
+ * them. The switch is a compare-and-swap: an inode that changed since, or was opened for writing, keeps its own file,
+ * and the bytes written for it are dead at birth.
+ */
+import { type PackFile, type PackResult, SEGMENT_BYTES } from '../aggregate/pack.ts';
+import type { Ino } from '../base/units.ts';
+import { ROOT_INO } from '../base/units.ts';
+import type { Inode } from '../shard/rows.ts';
+import type { Core } from './core.ts';
+import type { LiveFile } from './live_files.ts';
+import { putSwitch } from './settle.ts';
+import type { WorkerJobs } from './types.ts';
+import { type WaitingFile, WaitingFiles } from './waiting_files.ts';
+
+/** Files of one job at most, so that a record stays small. */
+const JOB_FILES = 1_024;
+/** Directories above a file whose names are looked up for its path, at most. */
+const PATH_DEPTH = 256;
+
+export class Packer {
+  readonly #core: Core;
+  readonly #workers: WorkerJobs;
+  readonly #waiting = new WaitingFiles();
+  /** Files handed to a worker, with what they were when they were. */
+  readonly #packing = new Map<Ino, WaitingFile>();
+  /** The files of each job, by its number. */
+  readonly #jobs = new Map<number, readonly WaitingFile[]>();
+  /** When set, everything that waits is due. */
+  #draining = false;
+
+  constructor(core: Core, workers: WorkerJobs) {
+    this.#core = core;
+    this.#workers = workers;
+  }
+
+  /** Files that wait or are being packed. */
+  get pending(): number {
+    return this.#waiting.count + this.#packing.size;
+  }
+
+  /** Whether more waits than may: creates wait until a segment has been written. */
+  get isFull(): boolean {
+    const { landingFiles, landingBytes } = this.#core.options;
+    return this.#waiting.count > landingFiles || this.#waiting.bytes > landingBytes;
+  }
+
+  add(inode: Inode, live: LiveFile): void {
+    const file = this.#describe(inode, live);
+    if (file === undefined) return;
+    this.#waiting.add({ file, version: live.version, sinceMs: this.#core.clock.monotonicMs() });
+  }
+
+  /** The file is opened for writing, removed or changed: it must not be packed as it is. */
+  cancel(ino: Ino): void {
+    this.#waiting.remove(ino);
+    this.#packing.delete(ino);
+  }
+
+  /** From now on everything that waits is packed at once. */
+  drain(on: boolean): void {
+    this.#draining = on;
+  }
+
+  /** Hands work to the workers; returns the milliseconds until it wants to be called again. */
+  tick(nowMs: number): number {
+    const delay = this.#draining ? 0 : this.#core.options.packDelayMs;
+    for (;;) {
+      const oldest = this.#waiting.oldestMs();
+      if (oldest === undefined) return Number.POSITIVE_INFINITY;
+      const isDue = this.#draining || nowMs - oldest >= delay || this.isFull;
+      if (!isDue && !this.#waiting.hasFull(SEGMENT_BYTES)) return Math.max(1, oldest + delay - nowMs);
+      const dueMs = this.isFull || this.#draining ? nowMs : nowMs - delay;
+      const isStarted = this.#start(this.#waiting.take({ bytes: SEGMENT_BYTES, files: JOB_FILES, dueMs }));
+      if (!isStarted) return delay > 0 ? delay : 10;
+    }
+  }
+
+  /** A worker has written a segment: one record switches its files. */
+  finish(result: PackResult): void {
+    const core = this.#core;
+    const job = this.#jobs.get(result.id) ?? [];
+    this.#jobs.delete(result.id);
+    const record = core.namespace.begin();
+    const accepted = new Set<Ino>();
+    for (const [index, packed] of result.files.entries()) {
+      const waiting = job[index];
+      if (waiting === undefined || this.#packing.get(packed.ino) !== waiting) continue;
+      this.#packing.delete(packed.ino);
+      if (packed.status === 'postponed') {
+        this.#waiting.add(waiting);
+        continue;
+      }
+      if (packed.status !== 'packed') {
+        core.log.warn({ ino: packed.ino, status: packed.status, error: packed.error }, 'A file was not packed');
+        continue;
+      }
+      const live = core.live.find(packed.ino);
+      const inode = core.namespace.inode(packed.ino);
+      if (inode === undefined || live === undefined || !isSame(inode, live, waiting)) continue;
+      accepted.add(packed.ino);
+      putSwitch(core, record, { inode, live }, packed.extents);
+    }
+    const { rows } = core.data.finishPack(result, accepted);
+    for (const row of rows) record.putAggregate(row);
+    core.commit(record);
+  }
+
+  #start(files: readonly WaitingFile[]): boolean {
+    if (files.length === 0) return false;
+    const job = this.#core.data.startPack(
+      files.map((waiting) => waiting.file),
+      this.#core.namespace.lastLsn,
+    );
+    if (job === undefined) {
+      for (const waiting of files) this.#waiting.add(waiting);
+      return false;
+    }
+    this.#jobs.set(job.id, files);
+    for (const waiting of files) this.#packing.set(waiting.file.ino, waiting);
+    this.#workers.post({ kind: 'pack', job });
+    return true;
+  }
+
+  #describe(inode: Inode, live: LiveFile): PackFile | undefined {
+    if (inode.own === undefined) return undefined;
+    const { ino, own, parent, mode, uid, gid } = inode;
+    const name = this.#nameOf(parent, inode.position) ?? new Uint8Array(0);
+    const size = live.size ?? inode.size;
+    return { ino, own, size, name, parent, directoryPath: this.#pathOf(parent), mode, uid, gid, mtime: live.mtime };
+  }
+
+  #nameOf(parent: Ino, position: number): Uint8Array | undefined {
+    const dir = this.#core.namespace.inode(parent);
+    if (dir === undefined) return undefined;
+    const [dentry] = this.#core.namespace.list(dir, position - 1, 1);
+    return dentry?.position === position ? dentry.name : undefined;
+  }
+
+  /** The directory's path from the root, for those who one day rebuild the store from its segments. */
+  #pathOf(directory: Ino): Uint8Array {
+    const parts: Uint8Array[] = [];
+    let ino = directory;
+    for (let depth = 0; ino !== ROOT_INO && depth < PATH_DEPTH; depth++) {
+      const row = this.#core.namespace.inode(ino);
+      const name = row === undefined ? undefined : this.#nameOf(row.parent, row.position);
+      if (row === undefined || name === undefined) break;
+      parts.unshift(SLASH, name);
+      ino = row.parent;
+    }
+    return parts.length === 0 ? SLASH : Buffer.concat(parts);
+  }
+}
+
+const SLASH = Uint8Array.of(0x2f);
+
+/** The inode still has the own file that was packed, nobody has it open, nothing was changed since. */
+function isSame(inode: Inode, live: LiveFile, waiting: WaitingFile): boolean {
+  const { own } = waiting.file;
+  return (
+    inode.own !== undefined &&
+    inode.own.volume === own.volume &&
+    inode.own.start === own.start &&
+    inode.own.number === own.number &&
+    inode.nlink > 0 &&
+    live.version === waiting.version &&
+    live.writers === 0
+  );
+}

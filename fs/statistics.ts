@@ -1,0 +1,34 @@
+/** statfs(2): the volumes' space added up after redundancy. */
+import { E, isErrno, type Result } from '../base/errno.ts';
+import { type Core, NAME_MAX } from './core.ts';
+import type { FilesystemStatistics } from './types.ts';
+
+const BLOCK = 4096;
+
+/** Inodes are rows, made as they are needed: 0 of 0, as other filesystems without a fixed table say. */
+export function statistics(core: Core): Result<FilesystemStatistics> {
+  let total = 0;
+  let free = 0;
+  let available = 0;
+  const seen = new Set<string>();
+  for (const space of core.data.space()) {
+    // Volumes that share a host filesystem show the same figures; they count once.
+    const stat = core.backing.stat(space.volume.paths[0] ?? '');
+    const key = isErrno(stat) ? space.volume.name : `${stat.device}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    total += space.total;
+    free += space.free;
+    available += space.available;
+  }
+  if (seen.size === 0) return E.EIO;
+  return {
+    blockSize: BLOCK,
+    blocks: Math.floor(total / BLOCK),
+    blocksFree: Math.floor(free / BLOCK),
+    blocksAvailable: Math.floor(available / BLOCK),
+    files: 0,
+    filesFree: 0,
+    nameMax: NAME_MAX,
+  };
+}
