@@ -29,6 +29,14 @@ import { Reader, type ReadRange } from './reader.ts';
 import type { Volume } from './volume.ts';
 import { type MissingVolume, openVolumes } from './volume_set.ts';
 
+export { formatVolume } from './identity.ts';
+export type { PackedFile, PackFile, PackJob, PackResult, PackStatus } from './pack.ts';
+export { PackWorker } from './pack_worker.ts';
+export { type PunchJob, punch } from './punch.ts';
+export type { ReadRange } from './reader.ts';
+export { type ScannedBatch, scanAggregate } from './scan.ts';
+export type { MissingVolume } from './volume_set.ts';
+
 export interface DataStoreOptions {
   /** Size of a new aggregate, rounded down to whole segments of 4 MiB. Default 64 MiB. */
   readonly aggregateBytes?: number;
@@ -290,12 +298,12 @@ export class DataStore {
 
   /** Dead ranges behind a barrier, each handed out once; `punch` gives them back to the host, on any thread. */
   takePunches(): readonly PunchJob[] {
-    const jobs: PunchJob[] = [];
+    const punches: PunchJob[] = [];
     for (const { aggregate, offset, length } of this.ledger.takeDeadRanges()) {
       const volume = this.#volumes.get(this.ledger.row(aggregate)?.volume ?? (0 as VolumeId));
-      if (volume !== undefined) jobs.push({ volume: volume.row, aggregate, offset, length });
+      if (volume !== undefined) punches.push({ volume: volume.row, aggregate, offset, length });
     }
-    return jobs;
+    return punches;
   }
 
   // Space and inventory

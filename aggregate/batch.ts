@@ -1,0 +1,217 @@
+/**
+ * One batch in the making: data gathered in an aligned buffer, the index put right before it once its length is known, so
+ * that header (of a fresh aggregate), index and data leave in one write.
+ *
+ *     buffer  |  room for header and the longest index  |  data, each extent at a 4 KiB boundary  |
+ *                                  header | index       |
+ */
+import { assert } from '../base/assert.ts';
+import { alignDown, alignUp } from '../base/bytes.ts';
+import { blockChecksums, CHECKSUM_BLOCK } from '../base/crc32c.ts';
+import type { Extent } from '../base/layout.ts';
+import { type Ino, KIB } from '../base/units.ts';
+import { encodeHeader, HEADER_BYTES } from './header_v1.ts';
+import {
+  directoryBytes,
+  encodeIndex,
+  extentBytes,
+  fileBytes,
+  INDEX_FIXED_BYTES,
+  type IndexedDirectory,
+  type IndexedExtent,
+  type IndexedFile,
+} from './index_v1.ts';
+import { BLOCK_BYTES, INDEX_BYTES_MAX, type PackFile, type PackJob, SEGMENT_BYTES } from './pack.ts';
+
+const DATA_AT = HEADER_BYTES + INDEX_BYTES_MAX;
+/** Size of the buffer that a worker needs; aligned to 4,096. */
+export const BATCH_BUFFER_BYTES = DATA_AT + SEGMENT_BYTES;
+const PATH_BYTES_MAX = 32 * KIB;
+const NO_PATH = new Uint8Array(0);
+const CHECKSUM_BYTES_MAX = (4 * SEGMENT_BYTES) / CHECKSUM_BLOCK;
+
+/** A point to go back to. */
+export interface BatchMark {
+  readonly directories: number;
+  readonly files: number;
+  readonly extents: number;
+  readonly indexBytes: number;
+  readonly dataBytes: number;
+}
+
+/** An extent of the batch, and the place in the job's list of the file that it is of. */
+export interface BatchExtent {
+  readonly jobFile: number;
+  readonly extent: Extent;
+}
+
+export class Batch {
+  readonly #buffer: Uint8Array;
+  readonly #directories: IndexedDirectory[] = [];
+  readonly #directoryOf = new Map<Ino, number>();
+  readonly #files: IndexedFile[] = [];
+  readonly #jobFiles: number[] = [];
+  /** `at` counts from the data's start until the batch is sealed. */
+  readonly #extents: IndexedExtent[] = [];
+  #indexBytes = INDEX_FIXED_BYTES;
+  #dataBytes = 0;
+  /** Bytes of the segment from the batch's start. */
+  #room = 0;
+
+  constructor(buffer: Uint8Array) {
+    assert(buffer.length >= BATCH_BUFFER_BYTES, `Buffer of ${buffer.length} bytes, expected ${BATCH_BUFFER_BYTES}`);
+    this.#buffer = buffer;
+  }
+
+  /** Empties the batch; it may take up to `room` bytes. */
+  begin(room: number): void {
+    this.rollBack({ directories: 0, files: 0, extents: 0, indexBytes: INDEX_FIXED_BYTES, dataBytes: 0 });
+    this.#room = room;
+  }
+
+  get isEmpty(): boolean {
+    return this.#files.length === 0;
+  }
+
+  /** Positions in the job's list of the files that this batch has a part of (or that have no data at all). */
+  get jobFiles(): readonly number[] {
+    return this.#jobFiles;
+  }
+
+  mark(): BatchMark {
+    return {
+      directories: this.#directories.length,
+      files: this.#files.length,
+      extents: this.#extents.length,
+      indexBytes: this.#indexBytes,
+      dataBytes: this.#dataBytes,
+    };
+  }
+
+  rollBack(mark: BatchMark): void {
+    for (const directory of this.#directories.splice(mark.directories)) this.#directoryOf.delete(directory.ino);
+    this.#files.splice(mark.files);
+    this.#jobFiles.splice(mark.files);
+    this.#extents.splice(mark.extents);
+    this.#indexBytes = mark.indexBytes;
+    this.#dataBytes = mark.dataBytes;
+  }
+
+  /** Bytes that it would take up now. */
+  get bytes(): number {
+    return this.isEmpty ? 0 : alignUp(this.#indexBytes, BLOCK_BYTES) + this.#dataBytes;
+  }
+
+  /** Bytes of data, a multiple of 4,096, that one more extent of this file may have; negative when not even its name fits. */
+  roomFor(file: PackFile, jobFile: number): number {
+    const index = this.#indexBytes + this.#bytesToName(file, jobFile) + extentBytes(0) + CHECKSUM_BYTES_MAX;
+    if (index > INDEX_BYTES_MAX) return -1;
+    return alignDown(this.#room - this.#dataBytes - alignUp(index, BLOCK_BYTES), BLOCK_BYTES);
+  }
+
+  /** Enters the file, if this batch does not have it yet. */
+  name(file: PackFile, jobFile: number): void {
+    if (this.#jobFiles.at(-1) === jobFile) return;
+    this.#indexBytes += this.#bytesToName(file, jobFile);
+    let directory = this.#directoryOf.get(file.parent);
+    if (directory === undefined) {
+      directory = this.#directories.push({ ino: file.parent, path: keptPath(file) }) - 1;
+      this.#directoryOf.set(file.parent, directory);
+    }
+    const { ino, name, mode, uid, gid, size, mtime } = file;
+    this.#files.push({ ino, directory, name, mode, uid, gid, size, mtime });
+    this.#jobFiles.push(jobFile);
+  }
+
+  /** Where the next extent's `length` bytes are to be put; `add` takes them in. */
+  space(length: number): Uint8Array {
+    const at = DATA_AT + this.#dataBytes;
+    return this.#buffer.subarray(at, at + length);
+  }
+
+  /** Takes in what was put into `space(length)` as a part of the file named last. */
+  add(fileOffset: number, length: number): void {
+    const bytes = this.space(length);
+    const padded = alignUp(length, BLOCK_BYTES);
+    // The rest of the block would show another file's bytes.
+    this.#buffer.fill(0, DATA_AT + this.#dataBytes + length, DATA_AT + this.#dataBytes + padded);
+    const file = this.#files.length - 1;
+    this.#extents.push({ file, fileOffset, length, at: this.#dataBytes, checksums: blockChecksums(bytes) });
+    this.#indexBytes += extentBytes(length);
+    this.#dataBytes += padded;
+  }
+
+  /** The bytes to write at `offset` of the aggregate (at 0, header first, when `withHeader`), and the extents in them. */
+  seal(
+    job: PackJob,
+    place: { readonly offset: number; readonly sequence: number; readonly withHeader: boolean },
+  ): { readonly bytes: Uint8Array; readonly batchBytes: number; readonly extents: readonly BatchExtent[] } {
+    const indexBytes = alignUp(this.#indexBytes, BLOCK_BYTES);
+    const batchBytes = indexBytes + this.#dataBytes;
+    assert(batchBytes <= this.#room, `Batch of ${batchBytes} bytes, room for ${this.#room}`);
+    const indexed = this.#extents.map((extent) => ({ ...extent, at: extent.at + indexBytes }));
+    encodeIndex(
+      {
+        storeId: job.storeId,
+        aggregate: job.aggregate,
+        lsn: job.lsn,
+        start: job.start,
+        segment: Math.floor(place.offset / SEGMENT_BYTES),
+        batchAt: place.offset % SEGMENT_BYTES,
+        batchBytes,
+        sequence: place.sequence,
+        directories: this.#directories,
+        files: this.#files,
+        extents: indexed,
+      },
+      this.#buffer.subarray(DATA_AT - indexBytes, DATA_AT),
+    );
+    const from = DATA_AT - indexBytes - (place.withHeader ? HEADER_BYTES : 0);
+    if (place.withHeader) encodeHeader(headerOf(job), this.#buffer.subarray(from, from + HEADER_BYTES));
+    return {
+      bytes: this.#buffer.subarray(from, DATA_AT + this.#dataBytes),
+      batchBytes,
+      extents: indexed.map((extent) => ({
+        jobFile: this.#jobFiles[extent.file] ?? 0,
+        extent: toExtent(extent, job, place.offset),
+      })),
+    };
+  }
+
+  #bytesToName(file: PackFile, jobFile: number): number {
+    if (this.#jobFiles.at(-1) === jobFile) return 0;
+    const known = this.#directoryOf.has(file.parent);
+    return fileBytes(file.name) + (known ? 0 : directoryBytes(keptPath(file)));
+  }
+}
+
+/** A rebuild puts the files of a path that is too long to keep under the directory's inode number. */
+function keptPath(file: PackFile): Uint8Array {
+  return file.directoryPath.length > PATH_BYTES_MAX ? NO_PATH : file.directoryPath;
+}
+
+function headerOf(job: PackJob): Parameters<typeof encodeHeader>[0] {
+  return {
+    storeId: job.storeId,
+    aggregate: job.aggregate,
+    volume: job.volume.id,
+    transform: 0,
+    start: job.start,
+    segmentBytes: SEGMENT_BYTES,
+  };
+}
+
+function toExtent(extent: IndexedExtent, job: PackJob, batchOffset: number): Extent {
+  const offset = batchOffset + extent.at;
+  return {
+    fileOffset: extent.fileOffset,
+    length: extent.length,
+    volume: job.volume.id,
+    aggregate: job.aggregate,
+    offset,
+    rangeStart: offset,
+    rangeLength: extent.length,
+    checksums: extent.checksums,
+    shared: false,
+  };
+}
