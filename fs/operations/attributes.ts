@@ -5,7 +5,7 @@ import type { Extent } from '../../base/layout.ts';
 import type { Ino } from '../../base/units.ts';
 import type { Record } from '../../shard/record.ts';
 import { FLAG_ACL_ACCESS, type Inode } from '../../shard/rows.ts';
-import { chmodAcl, parseAcl, serializeAcl } from '../acl.ts';
+import { chmodAcl, parseAcl, serialiseAcl } from '../acl.ts';
 import { beginChange, dropPrivileges, noteChange, releaseExtents, withoutPrivileges } from '../contents.ts';
 import { type Core, MAX_FILE_SIZE, PERMISSION_BITS, S_IFDIR, S_IFMT, S_IFREG } from '../core.ts';
 import type { AttributeChanges, AttributesReply, Caller } from '../types.ts';
@@ -100,7 +100,7 @@ function followMode(core: Core, record: Record, row: Inode): void {
   const stored = core.namespace.xattr(row.ino, ACL_ACCESS);
   const acl = stored === undefined ? undefined : parseAcl(stored);
   if (acl === undefined || isErrno(acl)) return;
-  record.putXattr(row.ino, ACL_ACCESS, serializeAcl(chmodAcl(acl, row.mode)));
+  record.putXattr(row.ino, ACL_ACCESS, serialiseAcl(chmodAcl(acl, row.mode)));
 }
 
 function cutPacked(core: Core, inode: Inode, size: number): Result<Inode> {

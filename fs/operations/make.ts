@@ -4,7 +4,7 @@ import type { Timespec } from '../../base/time.ts';
 import { type Ino, ROOT_INO, type Slot, slotOf } from '../../base/units.ts';
 import type { Record } from '../../shard/record.ts';
 import { FLAG_ACL_ACCESS, FLAG_ACL_DEFAULT, FLAG_UNSETTLED, FLAG_XATTRS, type Inode } from '../../shard/rows.ts';
-import { createFromDefault, parseAcl, serializeAcl } from '../acl.ts';
+import { createFromDefault, parseAcl, serialiseAcl } from '../acl.ts';
 import { startLive } from '../contents.ts';
 import {
   type Core,
@@ -227,8 +227,8 @@ function inheritAcl(
   if (stored === undefined || acl === undefined || isErrno(acl)) return { mode: masked, flags: 0 };
   const inherited = createFromDefault(acl, node.mode);
   let flags = 0;
-  if (inherited.acl !== undefined) {
-    record.putXattr(number, ACL_ACCESS, serializeAcl(inherited.acl));
+  if (inherited.access !== undefined) {
+    record.putXattr(number, ACL_ACCESS, serialiseAcl(inherited.access));
     flags |= FLAG_XATTRS | FLAG_ACL_ACCESS;
   }
   if (type === S_IFDIR) {

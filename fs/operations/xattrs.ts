@@ -2,7 +2,7 @@
 import { E, isErrno, type Result } from '../../base/errno.ts';
 import type { Ino } from '../../base/units.ts';
 import { FLAG_ACL_ACCESS, FLAG_ACL_DEFAULT, FLAG_PINNED, FLAG_XATTRS, type Inode } from '../../shard/rows.ts';
-import { equivalentMode, parseAcl, serializeAcl } from '../acl.ts';
+import { equivalentMode, parseAcl, serialiseAcl } from '../acl.ts';
 import { type Core, S_IFDIR, S_IFLNK, S_IFMT, S_ISGID } from '../core.ts';
 import { isLayoutName, LAYOUT_NAMES, PIN_NAME, readLayoutXattr } from '../layout_xattrs.ts';
 import type { Caller } from '../types.ts';
@@ -108,15 +108,15 @@ function setAcl(core: Core, inode: Inode, change: XattrChange & { readonly isDef
   }
   const record = core.namespace.begin();
   if (change.isDefault) {
-    record.putXattr(inode.ino, change.name, serializeAcl(acl));
+    record.putXattr(inode.ino, change.name, serialiseAcl(acl));
     putChanged(core, record, inode, { flags: inode.flags | FLAG_XATTRS | FLAG_ACL_DEFAULT });
   } else {
-    const { mode, isExact } = equivalentMode(acl);
-    const bits = (inode.mode & ~0o777) | (mode & 0o777);
+    const { permissions, exact } = equivalentMode(acl);
+    const bits = (inode.mode & ~0o777) | (permissions & 0o777);
     const newMode = change.killSetgid ? bits & ~S_ISGID : bits;
-    if (isExact) record.deleteXattr(inode.ino, change.name);
-    else record.putXattr(inode.ino, change.name, serializeAcl(acl));
-    const flags = isExact ? flagsWithout(core, inode, text) : inode.flags | FLAG_XATTRS | FLAG_ACL_ACCESS;
+    if (exact) record.deleteXattr(inode.ino, change.name);
+    else record.putXattr(inode.ino, change.name, serialiseAcl(acl));
+    const flags = exact ? flagsWithout(core, inode, text) : inode.flags | FLAG_XATTRS | FLAG_ACL_ACCESS;
     putChanged(core, record, inode, { flags, mode: newMode });
   }
   core.commit(record);
