@@ -14,7 +14,7 @@ export interface AdminCall {
 /** The answer's JSON. Throws a Failure that says why there is none. */
 export function askDaemon(socketPath: string, call: AdminCall): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const asking = request({ socketPath, method: call.method, path: call.path }, (response) => {
+    const asking = request({ socketPath, method: call.method, path: call.path, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', (error) => reject(unreachable(socketPath, error)));

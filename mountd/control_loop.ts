@@ -59,9 +59,9 @@ export class ControlLoop {
     }
   }
 
-  /** True when the kernel has no more requests for now. */
+  /** True when the kernel has no more requests for now, or none may be taken. */
   #serve(): boolean {
-    if (!this.#isMounted) return true;
+    if (!this.#isServing) return true;
     const state = this.#parts.session.serve(REQUESTS_A_ROUND);
     if (state === 'unmounted') this.#hasEnded = true;
     if (!this.#isReady && this.#parts.session.negotiated !== undefined) {
@@ -71,9 +71,13 @@ export class ControlLoop {
     return state !== 'busy';
   }
 
+  /** Without its mount the device reports errors; while too much waits to be packed, writers wait for the workers. */
+  get #isServing(): boolean {
+    return this.#isMounted && !this.#parts.filesystem.isFull;
+  }
+
   #sleep(timeoutMs: number): void {
-    // Without its mount the device would report an error at once, again and again.
-    this.#view.setInt32(0, this.#isMounted ? this.#parts.fuseFd : -1, true);
+    this.#view.setInt32(0, this.#isServing ? this.#parts.fuseFd : -1, true);
     poll(this.#polled, Math.ceil(timeoutMs));
     if ((this.#view.getInt16(14, true) & (POLLIN | POLLERR)) === 0) return;
     this.#parts.bell.silence();

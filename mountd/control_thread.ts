@@ -33,8 +33,9 @@ function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
   }
   // START is durable before the first own file bears it, so that a name is never given twice.
   const start = namespace.raiseStart();
+  const backing = new PosixBacking();
   const data = DataStore.open({
-    backing: new PosixBacking(),
+    backing,
     storeId: setup.storeId,
     start,
     volumes: [...setup.volumes],
@@ -46,6 +47,7 @@ function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
   return new Filesystem({
     namespace,
     data,
+    backing,
     clock,
     log,
     workers,

@@ -1,5 +1,5 @@
 /** `pacsfs format`: makes an empty store, or nothing at all. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -18,7 +18,7 @@ import { E, isErrno } from '../../base/errno.ts';
 import type { VolumeRow } from '../../base/layout.ts';
 import { PosixBacking } from '../../base/posix_backing.ts';
 import { SystemClock } from '../../base/time.ts';
-import { formatNamespace } from '../../shard/store.ts';
+import { formatNamespace } from '../../shard/format.ts';
 import { MAX_SHARDS, renderConfig, STORE_VERSION, type StoreConfig, volumeRows } from '../config.ts';
 import { Failure, failureOf, usage } from '../failure.ts';
 import { print } from '../output.ts';
@@ -175,7 +175,6 @@ function makeNamespace(store: string, config: NewConfig, volumes: VolumeRow[]): 
   const outcome = formatNamespace(metaFolder(store), {
     storeId: config.storeId,
     shardCount: config.shards,
-    hashKey: randomBytes(16),
     now: new SystemClock().now(),
     volumes,
   });

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { MS_NOATIME, MS_NOSUID, MS_RDONLY } from '../../base/libc.ts';
+import { GIB, MIB } from '../../base/units.ts';
+import { parseMountOptions } from '../../mountd/mount_options.ts';
+import { approximateSize, formatSize, parseSize } from '../../mountd/sizes.ts';
+import { parseVolumeArgument } from '../../mountd/volume_argument.ts';
+
+describe('sizes', () => {
+  it('reads what people write', () => {
+    expect(parseSize('8 MiB')).toBe(8 * MIB);
+    expect(parseSize('8M')).toBe(8 * MIB);
+    expect(parseSize('1.5GiB')).toBe(1.5 * GIB);
+    expect(parseSize('2kb')).toBe(2000);
+    expect(parseSize(' 4096 ')).toBe(4096);
+    expect(parseSize('0')).toBe(0);
+  });
+
+  it.each(['', 'MiB', '-1', '1 XiB', '1.3', '9999999 TiB', '1e3', '0x10', 'constructor'])("refuses '%s'", (text) => {
+    expect(parseSize(text)).toBeUndefined();
+  });
+
+  it('writes what it reads back', () => {
+    for (const bytes of [0, 1, 1023, 1024, 4 * MIB, 4 * MIB + 1, 3 * GIB])
+      expect(parseSize(formatSize(bytes))).toBe(bytes);
+    expect(approximateSize(1.44 * GIB)).toBe('1.4 GiB');
+    expect(approximateSize(12)).toBe('12 B');
+  });
+});
+
+describe('-o', () => {
+  it('adds up names to bits and settings, the later one wins', () => {
+    const options = parseMountOptions([
+      'ro,nosuid',
+      'noatime,noacl,layoutxattrs,commit=0.5,allow_other,default_permissions',
+    ]);
+    expect(options).toEqual({
+      flags: MS_RDONLY | MS_NOSUID | MS_NOATIME,
+      readOnly: true,
+      noAtime: true,
+      acl: false,
+      layoutXattrs: true,
+      commitIntervalMs: 500,
+    });
+    expect(parseMountOptions(['ro', 'rw'])).toMatchObject({ flags: 0, readOnly: false });
+    expect(parseMountOptions([])).toMatchObject({ flags: 0, acl: true });
+  });
+
+  it('names the known ones when one is unknown', () => {
+    expect(() => parseMountOptions(['ro,bogus'])).toThrow(/'bogus': unknown option, expected .*nosuid.*commit=SECONDS/);
+    expect(() => parseMountOptions(['toString'])).toThrow(/unknown option/);
+    for (const bad of ['commit=', 'commit=x', 'commit=0', 'commit=1e9']) {
+      expect(() => parseMountOptions([bad])).toThrow(/seconds between commits/);
+    }
+  });
+});
+
+describe('--volume', () => {
+  it('reads the three kinds', () => {
+    expect(parseVolumeArgument('hot=hot:dir:/a')).toEqual({ name: 'hot', tier: 'hot', kind: 'dir', paths: ['/a'] });
+    expect(parseVolumeArgument('m=warm:mirror:/a,/b')).toMatchObject({ kind: 'mirror', paths: ['/a', '/b'] });
+    expect(parseVolumeArgument('c=cold:ec:2+1:/a,/b,/c,/d')).toMatchObject({
+      kind: 'ec',
+      dataCells: 2,
+      parityCells: 1,
+      paths: ['/a', '/b', '/c', '/d'],
+    });
+  });
+
+  it.each([
+    ['', /expected NAME=TIER:KIND:ARGS/],
+    ['hot=hot:dir', /expected NAME=TIER:KIND:ARGS/],
+    ['Hot=hot:dir:/a', /name 'Hot' found/],
+    ['hot=tepid:dir:/a', /tier 'tepid' found, expected hot, warm, cold/],
+    ['hot=hot:tape:/a', /kind 'tape' found/],
+    ['hot=hot:dir:', /empty path/],
+    ['hot=hot:dir:/a,/b', /2 paths found, a 'dir' volume has exactly 1/],
+    ['hot=hot:dir:/a:b', /':' found in a path/],
+    ['m=hot:mirror:/a', /at least 2/],
+    ['m=hot:mirror:/a,/a', /the same path/],
+    ['m=hot:mirror:/a,/b/../a', /the same path/],
+    ['c=cold:ec:/a', /expected ec:K\+M/],
+    ['c=cold:ec:0+1:/a', /0\+1 found/],
+    ['c=cold:ec:8+2:/a,/b', /2 paths found, expected at least 10/],
+  ])("refuses '%s'", (text, message) => {
+    expect(() => parseVolumeArgument(text)).toThrow(message);
+  });
+});
