@@ -1,0 +1,164 @@
+/** Makes the metadata folder of a new store: the shards, then `system.db`, without which none of it is a store. */
+import { randomFillSync } from 'node:crypto';
+import { join } from 'node:path';
+import { assert } from '../base/assert.ts';
+import type { Backing } from '../base/backing.ts';
+import { E, errnoOf, isErrno, type Result } from '../base/errno.ts';
+import type { VolumeRow } from '../base/layout.ts';
+import { PosixBacking } from '../base/posix_backing.ts';
+import { SIPHASH_KEY_BYTES } from '../base/siphash.ts';
+import type { Timespec } from '../base/time.ts';
+import { type Lsn, ROOT_INO, type ShardId, SLOT_COUNT, type Slot, slotOf } from '../base/units.ts';
+import { BALLAST_BYTES, Ballast } from './ballast.ts';
+import { ShardFailure, sqliteCode } from './failure.ts';
+import { POSITION_LIMIT, partitionSlot, SINGLE_PARTITION } from './partition_map.ts';
+import type { Inode } from './rows.ts';
+import { SHARD_SCHEMA, SYSTEM_SCHEMA } from './schema.ts';
+import { ShardDatabase } from './shard_database.ts';
+import { SqliteFile } from './sqlite_file.ts';
+import { SystemDatabase } from './system_database.ts';
+
+export const MAX_SHARDS = 256;
+const FIRST_LSN = 1 as Lsn;
+
+export interface FormatOptions {
+  /** UUID of the store. */
+  readonly storeId: string;
+  /** 1 to 256. */
+  readonly shardCount: number;
+  /** Times of the root directory. */
+  readonly now: Timespec;
+  readonly volumes: readonly VolumeRow[];
+  /** Permission bits of the root directory; default 0755. */
+  readonly rootMode?: number;
+  readonly rootUid?: number;
+  readonly rootGid?: number;
+  /** Default: drawn by chance. */
+  readonly hashKey?: Uint8Array;
+  readonly backing?: Backing;
+  /** Default 16 MiB; 0 = none, for tests. */
+  readonly ballastBytes?: number;
+}
+
+export function systemPath(folder: string): string {
+  return join(folder, 'system.db');
+}
+
+export function shardFolder(folder: string): string {
+  return join(folder, 'shards');
+}
+
+export function shardPath(folder: string, shard: number): string {
+  return join(shardFolder(folder), `${String(shard).padStart(3, '0')}.db`);
+}
+
+/** Writes the metadata of an empty store into `folder`; EEXIST when there is one, else what the disk says. */
+export function formatNamespace(folder: string, options: FormatOptions): Result<void> {
+  const { shardCount } = options;
+  assert(shardCount >= 1 && shardCount <= MAX_SHARDS, `${shardCount} shards, expected 1 to ${MAX_SHARDS}`);
+  const backing = options.backing ?? new PosixBacking();
+  if (!isErrno(backing.stat(systemPath(folder)))) return E.EEXIST;
+  const outcome = backing.makeFolder(shardFolder(folder));
+  if (outcome < 0) return errnoOf(-outcome);
+  try {
+    // Shards before system.db: a format that was interrupted leaves no store. Each commit is durable by itself.
+    for (let shard = 0; shard < shardCount; shard++) {
+      if (!isErrno(backing.stat(shardPath(folder, shard)))) return E.EEXIST;
+      makeShard(folder, shard as ShardId, options);
+    }
+    const flushed = backing.flushFolder(shardFolder(folder));
+    if (flushed < 0) return errnoOf(-flushed);
+    makeSystem(folder, options);
+  } catch (thrown) {
+    return formatError(thrown);
+  }
+  const ballast = new Ballast(backing, { folder, size: options.ballastBytes ?? BALLAST_BYTES });
+  const written = ballast.restore();
+  // A small disk goes without: the store then gives ENOSPC a little earlier.
+  if (written < 0 && written !== -E.ENOSPC.number) return errnoOf(-written);
+  const flushed = backing.flushFolder(folder);
+  return flushed < 0 ? errnoOf(-flushed) : undefined;
+}
+
+function formatError(thrown: unknown): Result<void> {
+  const code = sqliteCode(thrown instanceof ShardFailure ? thrown.cause : thrown);
+  if (code === 'SQLITE_FULL') return E.ENOSPC;
+  if (code === 'SQLITE_READONLY' || code.startsWith('SQLITE_READONLY_')) return E.EROFS;
+  if (code === 'SQLITE_CANTOPEN') return E.EACCES;
+  if (code === '') throw thrown;
+  return E.EIO;
+}
+
+function shardOfSlot(slot: Slot, shardCount: number): ShardId {
+  return (slot % shardCount) as ShardId;
+}
+
+function makeShard(folder: string, shard: ShardId, options: FormatOptions): void {
+  const file = SqliteFile.create(shardPath(folder, shard), { schema: SHARD_SCHEMA, now: options.now });
+  try {
+    const database = new ShardDatabase(file);
+    if (shardOfSlot(slotOf(ROOT_INO), options.shardCount) === shard) putRoot(database, options);
+    file.commit(FIRST_LSN, () => {});
+  } finally {
+    file.close();
+  }
+}
+
+function putRoot(database: ShardDatabase, options: FormatOptions): void {
+  const { now } = options;
+  const root: Inode = {
+    ino: ROOT_INO,
+    mode: 0o040000 | ((options.rootMode ?? 0o755) & 0o7777),
+    uid: options.rootUid ?? 0,
+    gid: options.rootGid ?? 0,
+    nlink: 1,
+    size: 0,
+    atime: now,
+    mtime: now,
+    ctime: now,
+    btime: now,
+    rdev: 0,
+    flags: 0,
+    generation: 0,
+    layout: 'none',
+    own: undefined,
+    extents: [],
+    second: [],
+    parent: ROOT_INO,
+    position: 0,
+    project: 0,
+    retainUntilSec: 0,
+    holds: 0,
+    lsn: FIRST_LSN,
+    partitions: SINGLE_PARTITION,
+  };
+  database.putInode({ kind: 'inode', inode: root, lists: 0, own: 'keep', orphan: 'keep' });
+  database.putPartition({
+    slot: partitionSlot(ROOT_INO, 0),
+    dir: ROOT_INO,
+    index: 0,
+    entries: 0,
+    directories: 0,
+    changed: now,
+    lsn: FIRST_LSN,
+    boundary: POSITION_LIMIT,
+  });
+}
+
+function makeSystem(folder: string, options: FormatOptions): void {
+  const file = SqliteFile.create(systemPath(folder), { schema: SYSTEM_SCHEMA, now: options.now });
+  try {
+    const system = new SystemDatabase(file);
+    system.putMeta('store_id', options.storeId);
+    system.putMeta('hash_key', options.hashKey ?? randomFillSync(new Uint8Array(SIPHASH_KEY_BYTES)));
+    system.putMeta('shard_count', options.shardCount);
+    system.putMeta('starts', 0);
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      system.putSlot(slot as Slot, shardOfSlot(slot as Slot, options.shardCount));
+    }
+    for (const volume of options.volumes) system.putVolume(volume);
+    file.commit(FIRST_LSN, () => {});
+  } finally {
+    file.close();
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * A record: everything that one operation changes, as absolute puts and deletes of rows. Building one writes nothing;
+ * `NamespaceStore.commit` appends it to the journal and applies it. What a record has put, reads of the record see; reads
+ * of the store see the state before it. Of two puts of one row the later counts.
+ */
+import { assert } from '../base/assert.ts';
+import { E, isErrno, type Result } from '../base/errno.ts';
+import type { AggregateRow } from '../base/layout.ts';
+import type { Timespec } from '../base/time.ts';
+import { type AggregateId, type Ino, inoOf, type Lsn, type Position, type Slot } from '../base/units.ts';
+import { INLINE_EXTENTS } from './inode_format.ts';
+import { type IndexChange, LIST_EXTENTS, LIST_SECOND, type Mutation } from './mutation.ts';
+import { POSITION_LIMIT, partitionIndexes, partitionIndexOf, partitionSlot } from './partition_map.ts';
+import { type Dentry, FLAG_XATTRS, type Inode, type Partition } from './rows.ts';
+import type { Sequences } from './sequences.ts';
+
+/** What a record asks of the store. */
+export interface RecordSource {
+  readonly sequences: Sequences;
+  readInode(ino: Ino): Result<Inode>;
+  partition(dir: Inode, index: number): Partition;
+}
+
+export interface DirectoryTouch {
+  /** Change of the number of entries, and how much of it is subdirectories. */
+  readonly entries: number;
+  readonly directories: number;
+  /** The directory's new mtime and ctime. */
+  readonly now: Timespec;
+  /** Whose partition changes; without it that of the directory's last dentry in this record, else partition 0. */
+  readonly position?: Position;
+}
+
+const MODE_TYPE = 0o170000;
+const MODE_DIRECTORY = 0o040000;
+const MODE_SYMLINK = 0o120000;
+
+export class Record {
+  /** The LSN that it will have. */
+  readonly lsn: Lsn;
+  readonly #source: RecordSource;
+  /** By row: an inode's number, or a string that names table and key. */
+  readonly #mutations = new Map<number | string, Mutation>();
+  readonly #minted = new Set<Ino>();
+  #lastDentry: { readonly dir: Ino; readonly position: Position } | undefined;
+
+  constructor(lsn: Lsn, source: RecordSource) {
+    this.lsn = lsn;
+    this.#source = source;
+  }
+
+  get mutations(): ReadonlyMap<number | string, Mutation> {
+    return this.#mutations;
+  }
+
+  /** The inode as this record will leave it; damaged and missing ones are undefined. */
+  inode(ino: Ino): Inode | undefined {
+    const pending = this.#mutations.get(ino);
+    if (pending?.kind === 'inode') return pending.inode;
+    if (pending?.kind === 'no-inode') return undefined;
+    const stored = this.#source.readInode(ino);
+    return isErrno(stored) ? undefined : stored;
+  }
+
+  /** The partition as this record will leave it. */
+  partition(dir: Inode, index: number): Partition {
+    const pending = this.#mutations.get(partitionKey(dir.ino, index));
+    return pending?.kind === 'partition' ? pending.partition : this.#source.partition(dir, index);
+  }
+
+  /** A number that no inode of the slot has or had. Lost for good if the record is dropped, which costs nothing. */
+  newIno(slot: Slot): Ino {
+    const { sequences } = this.#source;
+    const sequence = sequences.take(slot);
+    const key = `s${slot}`;
+    const pending = this.#mutations.get(key);
+    const reserved = pending?.kind === 'sequence' ? pending.next : sequences.reserved(slot);
+    if (sequence >= reserved)
+      this.#mutations.set(key, { kind: 'sequence', slot, next: sequences.blockAfter(sequence) });
+    const ino = inoOf(slot, sequence);
+    this.#minted.add(ino);
+    return ino;
+  }
+
+  /** Puts the row, with this record's LSN. A directory that had no row also gets its partition 0, empty. */
+  putInode(inode: Inode): void {
+    const row = { ...inode, lsn: this.lsn };
+    const stored = this.#minted.has(inode.ino) ? E.ENOENT : this.#source.readInode(inode.ino);
+    const isNew = stored === E.ENOENT;
+    const before = isErrno(stored) ? undefined : stored;
+    this.#mutations.set(inode.ino, {
+      kind: 'inode',
+      inode: row,
+      lists: changedLists(before, row, isNew),
+      own: indexChange(row.layout === 'own', isNew ? false : before && before.layout === 'own'),
+      orphan: indexChange(row.nlink === 0, isNew ? false : before && before.nlink === 0),
+    });
+    if (isNew && isDirectory(inode) && !this.#mutations.has(partitionKey(inode.ino, 0)))
+      this.putPartition({
+        slot: partitionSlot(inode.ino, 0),
+        dir: inode.ino,
+        index: 0,
+        entries: 0,
+        directories: 0,
+        changed: inode.mtime,
+        lsn: this.lsn,
+        boundary: POSITION_LIMIT,
+      });
+  }
+
+  /** Deletes the row and all that hangs on it: extents, xattrs, symlink target, index entries, partitions. */
+  deleteInode(ino: Ino): void {
+    const stored = this.#source.readInode(ino);
+    const before = isErrno(stored) ? undefined : stored;
+    // Of an inode that cannot be read nobody knows what hangs on it: everything is looked for.
+    const unknown = before === undefined;
+    this.#mutations.set(ino, {
+      kind: 'no-inode',
+      ino,
+      extents: unknown || before.extents.length > INLINE_EXTENTS || before.second.length > INLINE_EXTENTS,
+      xattrs: unknown || (before.flags & FLAG_XATTRS) !== 0,
+      symlink: unknown || (before.mode & MODE_TYPE) === MODE_SYMLINK,
+      own: unknown || before.layout === 'own',
+      orphan: unknown || before.nlink === 0,
+    });
+    if (before === undefined || !isDirectory(before)) return;
+    for (const index of partitionIndexes(before.partitions))
+      this.deletePartition(partitionSlot(ino, index), ino, index);
+  }
+
+  putDentry(dir: Inode, dentry: Dentry): void {
+    assert(dentry.dir === dir.ino, 'A dentry names another directory than it is put into');
+    assert(dentry.name.length >= 1 && dentry.name.length <= 255, `Name of ${dentry.name.length} bytes`);
+    const slot = partitionSlot(dir.ino, partitionIndexOf(dir.partitions, dentry.position));
+    this.#mutations.set(dentryKey(slot, dir.ino, dentry.position), { kind: 'dentry', slot, dentry });
+    this.#lastDentry = dentry;
+  }
+
+  deleteDentry(dir: Inode, dentry: Pick<Dentry, 'position'>): void {
+    const slot = partitionSlot(dir.ino, partitionIndexOf(dir.partitions, dentry.position));
+    this.deleteDentryRow(slot, dir.ino, dentry.position);
+    this.#lastDentry = { dir: dir.ino, position: dentry.position };
+  }
+
+  /** For repairs: a dentry row wherever it lies, of a directory that need not exist. */
+  deleteDentryRow(slot: Slot, dir: Ino, position: Position): void {
+    this.#mutations.set(dentryKey(slot, dir, position), { kind: 'no-dentry', slot, dir, position });
+  }
+
+  /** Counts a change of a directory's entries in its partition, whose time becomes the directory's mtime and ctime. */
+  touchDirectory(dir: Inode, touch: DirectoryTouch): void {
+    const last = this.#lastDentry?.dir === dir.ino ? this.#lastDentry.position : undefined;
+    const position = touch.position ?? last;
+    const index = position === undefined ? 0 : partitionIndexOf(dir.partitions, position);
+    const before = this.partition(dir, index);
+    this.putPartition({
+      ...before,
+      // A count that was wrong on disk must not end the daemon: fsck finds it.
+      entries: Math.max(0, before.entries + touch.entries),
+      directories: Math.max(0, before.directories + touch.directories),
+      changed: touch.now,
+      lsn: this.lsn,
+    });
+  }
+
+  putPartition(partition: Partition): void {
+    this.#mutations.set(partitionKey(partition.dir, partition.index), { kind: 'partition', partition });
+  }
+
+  deletePartition(slot: Slot, dir: Ino, index: number): void {
+    this.#mutations.set(partitionKey(dir, index), { kind: 'no-partition', slot, dir, index });
+  }
+
+  /** The caller sets FLAG_XATTRS in the inode's row. */
+  putXattr(ino: Ino, name: Uint8Array, value: Uint8Array): void {
+    this.#mutations.set(xattrKey(ino, name), { kind: 'xattr', ino, name, value });
+  }
+
+  deleteXattr(ino: Ino, name: Uint8Array): void {
+    this.#mutations.set(xattrKey(ino, name), { kind: 'no-xattr', ino, name });
+  }
+
+  deleteXattrs(ino: Ino): void {
+    // Puts that this record made before must not be applied after the delete, nor outlive it.
+    for (const [key, { kind, ...rest }] of this.#mutations) {
+      if ((kind === 'xattr' || kind === 'no-xattr' || kind === 'no-xattrs') && 'ino' in rest && rest.ino === ino)
+        this.#mutations.delete(key);
+    }
+    this.#mutations.set(`X${ino}`, { kind: 'no-xattrs', ino });
+  }
+
+  putSymlink(ino: Ino, target: Uint8Array): void {
+    this.#mutations.set(`l${ino}`, { kind: 'symlink', ino, target });
+  }
+
+  /** For repairs; `deleteInode` takes the target along. */
+  deleteSymlink(ino: Ino): void {
+    this.#mutations.set(`l${ino}`, { kind: 'no-symlink', ino });
+  }
+
+  /** For repairs; puts and deletes of inodes keep the indexes themselves. */
+  setIndex(ino: Ino, index: 'own_files' | 'orphans', present: boolean): void {
+    this.#mutations.set(`i${index}/${ino}`, { kind: 'index', ino, index, present });
+  }
+
+  putAggregate(row: AggregateRow): void {
+    this.#mutations.set(`a${row.id}`, { kind: 'aggregate', row });
+  }
+
+  deleteAggregate(id: AggregateId): void {
+    this.#mutations.set(`a${id}`, { kind: 'no-aggregate', id });
+  }
+
+  putSharer(aggregate: AggregateId, rangeStart: number, ino: Ino): void {
+    this.#mutations.set(`h${aggregate}/${rangeStart}/${ino}`, { kind: 'sharer', aggregate, rangeStart, ino });
+  }
+
+  deleteSharer(aggregate: AggregateId, rangeStart: number, ino: Ino): void {
+    this.#mutations.set(`h${aggregate}/${rangeStart}/${ino}`, { kind: 'no-sharer', aggregate, rangeStart, ino });
+  }
+}
+
+function isDirectory(inode: Inode): boolean {
+  return (inode.mode & MODE_TYPE) === MODE_DIRECTORY;
+}
+
+function dentryKey(slot: Slot, dir: Ino, position: Position): string {
+  return `d${slot}/${dir}/${position}`;
+}
+
+function partitionKey(dir: Ino, index: number): string {
+  return `p${dir}/${index}`;
+}
+
+function xattrKey(ino: Ino, name: Uint8Array): string {
+  return `x${ino}/${Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1')}`;
+}
+
+/** Only a change of an index is written; when the row before is unknown, all is. */
+function indexChange(is: boolean, was: boolean | undefined): IndexChange {
+  if (is === was) return 'keep';
+  return is ? 'add' : 'remove';
+}
+
+/** Lists are immutable: the same array as before has the same rows as before. */
+function changedLists(before: Inode | undefined, row: Inode, isNew: boolean): number {
+  let lists = 0;
+  const long = (length: number) => length > INLINE_EXTENTS;
+  if (before?.extents !== row.extents && (long(row.extents.length) || (!isNew && long(before?.extents.length ?? 5))))
+    lists |= LIST_EXTENTS;
+  if (before?.second !== row.second && (long(row.second.length) || (!isNew && long(before?.second.length ?? 5))))
+    lists |= LIST_SECOND;
+  return lists;
+}

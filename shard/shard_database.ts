@@ -1,0 +1,328 @@
+/**
+ * The SQL of one shard: every statement prepared once, with the key it relies on. Rows come out checked (undefined means
+ * damaged); what SQLite itself throws passes through to the store.
+ */
+
+import { viewOf } from '../base/bytes.ts';
+import type { Extent } from '../base/layout.ts';
+import type { Ino, Lsn, Position, Slot } from '../base/units.ts';
+import { decodeExtent, encodeExtent, MAX_EXTENT_BYTES } from './extent_format.ts';
+import { decodeInode, INLINE_EXTENTS, InodeEncoder } from './inode_format.ts';
+import { type InodeDelete, type InodePut, LIST_EXTENTS, LIST_SECOND } from './mutation.ts';
+import { RowChecksums } from './row_checksum.ts';
+import { rowIdOf } from './row_id.ts';
+import type { Dentry, Inode, Partition } from './rows.ts';
+import { SqliteFile, type SqliteOpen } from './sqlite_file.ts';
+
+export type DentryColumns = [position: number, name: Buffer, ino: number, type: number, crc: number];
+export type PartitionColumns = [
+  entries: number,
+  directories: number,
+  sec: number,
+  nsec: number,
+  lsn: number,
+  boundary: number,
+  crc: number,
+];
+
+export const DAMAGED = Symbol('damaged');
+export type Damaged = typeof DAMAGED;
+
+/** A bounded part of one partition, in position order. */
+export interface DentryRange {
+  readonly slot: Slot;
+  readonly dir: Ino;
+  /** First position asked for. */
+  readonly from: number;
+  /** Last position asked for. */
+  readonly to: number;
+  readonly limit: number;
+}
+
+export interface DentryRows {
+  readonly rows: Dentry[];
+  readonly damaged: number;
+  /** Whether `limit` cut the answer. */
+  readonly more: boolean;
+  /** Position of the last row, damaged ones included; 0 when there is none. */
+  readonly last: number;
+}
+
+function statements(file: SqliteFile) {
+  return {
+    // All by primary key.
+    dentries: file
+      .prepare<[number, number, number, number, number], DentryColumns>(
+        'SELECT position, name, ino, type, crc FROM dentries WHERE slot = ? AND dir = ? AND position BETWEEN ? AND ? ORDER BY position LIMIT ?',
+      )
+      .raw(true),
+    putDentry: file.prepare<[number, number, number, Uint8Array, number, number, number]>(
+      'INSERT OR REPLACE INTO dentries(slot, dir, position, name, ino, type, crc) VALUES(?, ?, ?, ?, ?, ?, ?)',
+    ),
+    deleteDentry: file.prepare<[number, number, number]>(
+      'DELETE FROM dentries WHERE slot = ? AND dir = ? AND position = ?',
+    ),
+    countDentries: file
+      .prepare<[number, number, number, number], [number, number]>(
+        'SELECT count(*), coalesce(sum(type = 4), 0) FROM dentries WHERE slot = ? AND dir = ? AND position BETWEEN ? AND ?',
+      )
+      .raw(true),
+    inode: file.prepare<[number], Buffer>('SELECT row FROM inodes WHERE id = ?').pluck(true),
+    putInode: file.prepare<[number, Uint8Array]>('INSERT OR REPLACE INTO inodes(id, row) VALUES(?, ?)'),
+    deleteInode: file.prepare<[number]>('DELETE FROM inodes WHERE id = ?'),
+    extents: file
+      .prepare<[number, number], [number, Buffer, number]>(
+        'SELECT offset, row, crc FROM extents WHERE id = ? AND list = ? ORDER BY offset',
+      )
+      .raw(true),
+    putExtent: file.prepare<[number, number, number, Uint8Array, number]>(
+      'INSERT OR REPLACE INTO extents(id, list, offset, row, crc) VALUES(?, ?, ?, ?, ?)',
+    ),
+    deleteList: file.prepare<[number, number]>('DELETE FROM extents WHERE id = ? AND list = ?'),
+    deleteExtents: file.prepare<[number]>('DELETE FROM extents WHERE id = ?'),
+    partition: file
+      .prepare<[number, number, number], PartitionColumns>(
+        'SELECT entries, directories, changed_sec, changed_nsec, lsn, boundary, crc FROM partitions WHERE slot = ? AND dir = ? AND part = ?',
+      )
+      .raw(true),
+    putPartition: file.prepare<number[]>(
+      'INSERT OR REPLACE INTO partitions(slot, dir, part, entries, directories, changed_sec, changed_nsec, lsn, boundary, crc) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    ),
+    deletePartition: file.prepare<[number, number, number]>(
+      'DELETE FROM partitions WHERE slot = ? AND dir = ? AND part = ?',
+    ),
+    xattr: file
+      .prepare<[number, Uint8Array], [Buffer, number]>('SELECT value, crc FROM xattrs WHERE id = ? AND name = ?')
+      .raw(true),
+    xattrNames: file.prepare<[number], Buffer>('SELECT name FROM xattrs WHERE id = ? ORDER BY name').pluck(true),
+    putXattr: file.prepare<[number, Uint8Array, Uint8Array, number]>(
+      'INSERT OR REPLACE INTO xattrs(id, name, value, crc) VALUES(?, ?, ?, ?)',
+    ),
+    deleteXattr: file.prepare<[number, Uint8Array]>('DELETE FROM xattrs WHERE id = ? AND name = ?'),
+    deleteXattrs: file.prepare<[number]>('DELETE FROM xattrs WHERE id = ?'),
+    symlink: file.prepare<[number], [Buffer, number]>('SELECT target, crc FROM symlinks WHERE id = ?').raw(true),
+    putSymlink: file.prepare<[number, Uint8Array, number]>(
+      'INSERT OR REPLACE INTO symlinks(id, target, crc) VALUES(?, ?, ?)',
+    ),
+    deleteSymlink: file.prepare<[number]>('DELETE FROM symlinks WHERE id = ?'),
+    sequence: file.prepare<[number], number>('SELECT next_sequence FROM slots WHERE slot = ?').pluck(true),
+    putSequence: file.prepare<[number, number]>('INSERT OR REPLACE INTO slots(slot, next_sequence) VALUES(?, ?)'),
+    addOwn: file.prepare<[number]>('INSERT OR IGNORE INTO own_files(id) VALUES(?)'),
+    removeOwn: file.prepare<[number]>('DELETE FROM own_files WHERE id = ?'),
+    addOrphan: file.prepare<[number]>('INSERT OR IGNORE INTO orphans(id) VALUES(?)'),
+    removeOrphan: file.prepare<[number]>('DELETE FROM orphans WHERE id = ?'),
+  };
+}
+
+const NO_NAME = new Uint8Array(0);
+
+export class ShardDatabase {
+  readonly file: SqliteFile;
+  readonly #sql: ReturnType<typeof statements>;
+  readonly #encoder = new InodeEncoder();
+  readonly #checksums = new RowChecksums();
+  readonly #extentBytes = new Uint8Array(MAX_EXTENT_BYTES);
+  readonly #extentView = viewOf(this.#extentBytes);
+
+  constructor(file: SqliteFile) {
+    this.file = file;
+    this.#sql = statements(file);
+  }
+
+  static open(path: string, options: SqliteOpen): ShardDatabase {
+    return new ShardDatabase(SqliteFile.open(path, options));
+  }
+
+  inode(ino: Ino): Inode | Damaged | undefined {
+    const row = this.#sql.inode.get(rowIdOf(ino));
+    return row === undefined ? undefined : this.inodeOfRow(ino, row);
+  }
+
+  /** Decodes a row, and fetches the extents that do not stand in it. */
+  inodeOfRow(ino: Ino, row: Uint8Array): Inode | Damaged {
+    const decoded = decodeInode(ino, row);
+    if (decoded === undefined) return DAMAGED;
+    if (decoded.extentRows === 0 && decoded.secondRows === 0) return decoded.inode;
+    const extents = decoded.extentRows === 0 ? decoded.inode.extents : this.#extents(ino, 0);
+    const second = decoded.secondRows === 0 ? decoded.inode.second : this.#extents(ino, 1);
+    if (extents === undefined || second === undefined) return DAMAGED;
+    if (decoded.extentRows !== 0 && decoded.extentRows !== extents.length) return DAMAGED;
+    if (decoded.secondRows !== 0 && decoded.secondRows !== second.length) return DAMAGED;
+    return { ...decoded.inode, extents, second };
+  }
+
+  #extents(ino: Ino, list: number): Extent[] | undefined {
+    const extents: Extent[] = [];
+    for (const [, row, crc] of this.#sql.extents.all(rowIdOf(ino), list)) {
+      if (this.#checksums.extentRow(ino, list, row) !== crc) return undefined;
+      const decoded = decodeExtent(viewOf(row), 0, row.length);
+      if (decoded === undefined || decoded.end !== row.length) return undefined;
+      extents.push(decoded.extent);
+    }
+    return extents;
+  }
+
+  putInode(put: InodePut): void {
+    const { inode } = put;
+    const id = rowIdOf(inode.ino);
+    const sql = this.#sql;
+    this.file.willWrite();
+    sql.putInode.run(id, this.#encoder.encode(inode));
+    if ((put.lists & LIST_EXTENTS) !== 0) this.#putList(inode.ino, 0, inode.extents);
+    if ((put.lists & LIST_SECOND) !== 0) this.#putList(inode.ino, 1, inode.second);
+    if (put.own === 'add') sql.addOwn.run(id);
+    else if (put.own === 'remove') sql.removeOwn.run(id);
+    if (put.orphan === 'add') sql.addOrphan.run(id);
+    else if (put.orphan === 'remove') sql.removeOrphan.run(id);
+  }
+
+  #putList(ino: Ino, list: number, extents: readonly Extent[]): void {
+    const id = rowIdOf(ino);
+    this.#sql.deleteList.run(id, list);
+    if (extents.length <= INLINE_EXTENTS) return;
+    for (const extent of extents) {
+      const row = this.#extentBytes.subarray(0, encodeExtent(this.#extentView, 0, extent));
+      this.file.willWrite();
+      this.#sql.putExtent.run(id, list, extent.fileOffset, row, this.#checksums.extentRow(ino, list, row));
+    }
+  }
+
+  deleteInode(gone: InodeDelete): void {
+    const id = rowIdOf(gone.ino);
+    const sql = this.#sql;
+    this.file.willWrite();
+    sql.deleteInode.run(id);
+    if (gone.extents) sql.deleteExtents.run(id);
+    if (gone.xattrs) sql.deleteXattrs.run(id);
+    if (gone.symlink) sql.deleteSymlink.run(id);
+    if (gone.own) sql.removeOwn.run(id);
+    if (gone.orphan) sql.removeOrphan.run(id);
+  }
+
+  setIndex(ino: Ino, index: 'own_files' | 'orphans', present: boolean): void {
+    const { addOwn, removeOwn, addOrphan, removeOrphan } = this.#sql;
+    this.file.willWrite();
+    if (index === 'own_files') (present ? addOwn : removeOwn).run(rowIdOf(ino));
+    else (present ? addOrphan : removeOrphan).run(rowIdOf(ino));
+  }
+
+  dentries(range: DentryRange): DentryRows {
+    const { slot, dir, from, to, limit } = range;
+    const rows: Dentry[] = [];
+    const found = this.#sql.dentries.all(slot, dir, from, to, limit);
+    for (const columns of found) {
+      const dentry = this.dentryOfRow(slot, dir, columns);
+      if (dentry !== undefined) rows.push(dentry);
+    }
+    return {
+      rows,
+      damaged: found.length - rows.length,
+      more: found.length === limit,
+      last: found.at(-1)?.[0] ?? 0,
+    };
+  }
+
+  dentryOfRow(slot: Slot, dir: Ino, columns: DentryColumns): Dentry | undefined {
+    const [position, name, ino, type, crc] = columns;
+    const dentry: Dentry = { dir, position: position as Position, name, ino: ino as Ino, type };
+    return this.#checksums.dentry(slot, dentry) === crc ? dentry : undefined;
+  }
+
+  /** Entries and subdirectories of a range, counted; for a partition whose own row cannot tell. */
+  count(range: Omit<DentryRange, 'limit'>): readonly [entries: number, directories: number] {
+    return this.#sql.countDentries.get(range.slot, range.dir, range.from, range.to) ?? [0, 0];
+  }
+
+  putDentry(slot: Slot, dentry: Dentry): void {
+    const { dir, position, name, ino, type } = dentry;
+    this.file.willWrite();
+    this.#sql.putDentry.run(slot, dir, position, name, ino, type, this.#checksums.dentry(slot, dentry));
+  }
+
+  deleteDentry(slot: Slot, dir: Ino, position: Position): void {
+    this.file.willWrite();
+    this.#sql.deleteDentry.run(slot, dir, position);
+  }
+
+  partition(slot: Slot, dir: Ino, index: number): Partition | Damaged | undefined {
+    const columns = this.#sql.partition.get(slot, dir, index);
+    return columns === undefined ? undefined : this.partitionOfRow({ slot, dir, index }, columns);
+  }
+
+  partitionOfRow(
+    key: { readonly slot: Slot; readonly dir: Ino; readonly index: number },
+    columns: PartitionColumns,
+  ): Partition | Damaged {
+    const [entries, directories, sec, nsec, lsn, boundary, crc] = columns;
+    const { slot, dir, index } = key;
+    const changed = { sec, nsec };
+    const partition: Partition = { slot, dir, index, entries, directories, changed, lsn: lsn as Lsn, boundary };
+    return this.#checksums.partition(partition) === crc ? partition : DAMAGED;
+  }
+
+  putPartition(partition: Partition): void {
+    const { slot, dir, index, entries, directories, changed, lsn, boundary } = partition;
+    const crc = this.#checksums.partition(partition);
+    this.file.willWrite();
+    const { putPartition } = this.#sql;
+    putPartition.run(slot, dir, index, entries, directories, changed.sec, changed.nsec, lsn, boundary, crc);
+  }
+
+  deletePartition(slot: Slot, dir: Ino, index: number): void {
+    this.file.willWrite();
+    this.#sql.deletePartition.run(slot, dir, index);
+  }
+
+  xattr(ino: Ino, name: Uint8Array): Uint8Array | Damaged | undefined {
+    const found = this.#sql.xattr.get(rowIdOf(ino), name);
+    if (found === undefined) return undefined;
+    const [value, crc] = found;
+    return this.#checksums.attached(ino, name, value) === crc ? value : DAMAGED;
+  }
+
+  xattrNames(ino: Ino): Uint8Array[] {
+    return this.#sql.xattrNames.all(rowIdOf(ino));
+  }
+
+  putXattr(ino: Ino, name: Uint8Array, value: Uint8Array): void {
+    this.file.willWrite();
+    this.#sql.putXattr.run(rowIdOf(ino), name, value, this.#checksums.attached(ino, name, value));
+  }
+
+  deleteXattr(ino: Ino, name: Uint8Array): void {
+    this.file.willWrite();
+    this.#sql.deleteXattr.run(rowIdOf(ino), name);
+  }
+
+  deleteXattrs(ino: Ino): void {
+    this.file.willWrite();
+    this.#sql.deleteXattrs.run(rowIdOf(ino));
+  }
+
+  symlink(ino: Ino): Uint8Array | Damaged | undefined {
+    const found = this.#sql.symlink.get(rowIdOf(ino));
+    if (found === undefined) return undefined;
+    const [target, crc] = found;
+    return this.#checksums.attached(ino, NO_NAME, target) === crc ? target : DAMAGED;
+  }
+
+  putSymlink(ino: Ino, target: Uint8Array): void {
+    this.file.willWrite();
+    this.#sql.putSymlink.run(rowIdOf(ino), target, this.#checksums.attached(ino, NO_NAME, target));
+  }
+
+  deleteSymlink(ino: Ino): void {
+    this.file.willWrite();
+    this.#sql.deleteSymlink.run(rowIdOf(ino));
+  }
+
+  /** First sequence of a slot that has not been reserved; undefined when none ever was. */
+  nextSequence(slot: Slot): number | undefined {
+    return this.#sql.sequence.get(slot);
+  }
+
+  putSequence(slot: Slot, next: number): void {
+    this.file.willWrite();
+    this.#sql.putSequence.run(slot, next);
+  }
+}
