@@ -110,7 +110,7 @@ export class Packer {
     if (files.length === 0) return false;
     const job = this.#core.data.startPack(
       files.map((waiting) => waiting.file),
-      this.#core.namespace.lastLsn,
+      this.#core.namespace.lsn,
     );
     if (job === undefined) {
       for (const waiting of files) this.#waiting.add(waiting);

@@ -13,7 +13,7 @@ import { reclaim } from './operations/remove.ts';
 import { settle } from './settle.ts';
 
 export function recover(core: Core): void {
-  if (!core.namespace.wasClean) recount(core);
+  if (core.namespace.torn) recount(core);
   for (const ino of [...core.namespace.orphans()]) {
     const inode = core.namespace.inode(ino);
     if (inode !== undefined) reclaim(core, inode);
@@ -25,6 +25,8 @@ export function recover(core: Core): void {
     named.add(ownKey(inode.own));
     recoverOwn(core, inode);
   }
+  // A row that is missing because shards disagree proves nothing: fsck tells which files are nobody's.
+  if (core.namespace.torn) return;
   for (const volume of core.volumes.keys()) removeUnnamed(core, volume, named);
 }
 
@@ -107,17 +109,11 @@ function removeUnnamed(core: Core, volume: VolumeId, named: ReadonlySet<string>)
 function recount(core: Core): void {
   const live = new Map<AggregateId, Map<number, number>>();
   const seen = new Map<AggregateId, Extent>();
-  for (const inode of core.namespace.allInodes()) {
-    if (inode.layout === 'none') continue;
-    for (const extent of [...inode.extents, ...inode.second]) {
-      seen.set(extent.aggregate, extent);
-      let ranges = live.get(extent.aggregate);
-      if (ranges === undefined) {
-        ranges = new Map();
-        live.set(extent.aggregate, ranges);
-      }
-      ranges.set(extent.rangeStart, occupied(extent.rangeLength));
-    }
+  for (const extent of allExtents(core)) {
+    seen.set(extent.aggregate, extent);
+    const ranges = live.get(extent.aggregate) ?? new Map<number, number>();
+    live.set(extent.aggregate, ranges);
+    ranges.set(extent.rangeStart, occupied(extent.rangeLength));
   }
   core.data.ledger.recount(
     [...live].map(([id, ranges]) => ({
@@ -129,4 +125,14 @@ function recount(core: Core): void {
   );
   const record = core.namespace.begin();
   core.commit(record);
+}
+
+function* allExtents(core: Core): Generator<Extent> {
+  for (let shard = 0; shard < core.namespace.shardCount; shard++) {
+    for (const inode of core.namespace.scan(shard).inodes()) {
+      if ('table' in inode) continue;
+      yield* inode.extents;
+      yield* inode.second;
+    }
+  }
 }

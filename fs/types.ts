@@ -1,6 +1,6 @@
 /** What the operation core and the two kernel bindings say to each other: inodes, never paths. */
 import type { PackJob, PackResult } from '../aggregate/pack.ts';
-import type { Punch } from '../aggregate/punch.ts';
+import type { PunchJob } from '../aggregate/punch.ts';
 import type { Result } from '../base/errno.ts';
 import type { Timespec } from '../base/time.ts';
 import type { Ino } from '../base/units.ts';
@@ -207,11 +207,11 @@ export interface Operations {
 /** What the core asks of worker threads, and what they answer; see `workerDone`. */
 export type WorkerJob =
   | { readonly kind: 'pack'; readonly job: PackJob }
-  | { readonly kind: 'punch'; readonly punches: readonly Punch[] };
+  | { readonly kind: 'punch'; readonly punches: readonly PunchJob[] };
 
 export type WorkerDone =
   | { readonly kind: 'pack'; readonly result: PackResult }
-  | { readonly kind: 'punch'; readonly punches: readonly Punch[] };
+  | { readonly kind: 'punch'; readonly punches: readonly PunchJob[] };
 
 export interface WorkerJobs {
   post(job: WorkerJob): void;
