@@ -1,25 +1,30 @@
 /**
  * Makes what is applied durable, and keeps the logs of the databases and the space of their disk within bounds. Until
- * the journal exists this is all there is: a crash between two commits of one barrier can leave one shard ahead of
+ * the journal is on disk this is all there is: a crash between two commits of one barrier can leave one shard ahead of
  * another. `system.db` is therefore committed last and every time: a shard with a higher LSN than it tells of that.
  */
+import { assert } from '../base/assert.ts';
 import type { Backing } from '../base/backing.ts';
-import { isErrno } from '../base/errno.ts';
+import { E, isErrno, type Result } from '../base/errno.ts';
 import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import type { Lsn } from '../base/units.ts';
+import { applyMutations } from './apply.ts';
 import type { Ballast } from './ballast.ts';
 import type { StoreDatabases } from './databases.ts';
-import type { SqliteFile } from './sqlite_file.ts';
+import type { Journal } from './journal.ts';
 
 /** How long a look at the disk's free space counts. */
 const SPACE_MEMORY_MS = 100;
+/** Rows written without a barrier from which nothing new should be made: about 100 MB of memory. */
+const MAX_PENDING_ROWS = 100_000;
 
 export interface CommitterOptions {
   /** The metadata folder. */
   readonly folder: string;
   readonly backing: Backing;
   readonly ballast: Ballast;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Log;
   /** Bytes of one database's log from which it is checkpointed. */
@@ -52,16 +57,44 @@ export class Committer {
     return shards.reduce((rows, shard) => rows + shard.file.rows, system.file.rows);
   }
 
-  /** Order of durability: shards, then `system.db`, which says that all shards have reached `lsn`; then the logs. */
-  barrier(lsn: Lsn): void {
-    const { shards, system } = this.#databases;
+  /** ENOSPC: the disk is full, and nothing but durability is lost: all is still applied and can be tried again. */
+  barrier(lsn: Lsn): Result<void> {
     if (lsn === this.#durable && this.pendingRows === 0) return;
-    for (const { file } of shards) if (file.dirty) this.#commit(file, lsn);
-    this.#commit(system.file, lsn);
+    const { shards, system } = this.#databases;
+    const { ballast, journal, log, walLimit } = this.#options;
+    if (!this.#commitAll(lsn)) {
+      log.warn({ lsn }, 'Metadata disk is full: releasing the ballast file');
+      ballast.release();
+      if (!this.#commitAll(lsn)) return E.ENOSPC;
+    }
     this.#durable = lsn;
-    const { walLimit, ballast } = this.#options;
+    journal.release(lsn);
     for (const { file } of [...shards, system]) if (file.walBytes > walLimit) file.checkpoint();
     if (!ballast.present && !this.low()) ballast.restore();
+  }
+
+  /**
+   * Order of durability: shards, then `system.db`, which says that all shards have reached `lsn`. SQLite rolls a
+   * transaction back when its commit finds the disk full; then the records since the last barrier are applied again,
+   * to all databases, which changes nothing where they have been applied.
+   */
+  #commitAll(lsn: Lsn): boolean {
+    const { shards, system } = this.#databases;
+    for (const { file } of [...shards, system]) {
+      if (!file.dirty && file !== system.file) continue;
+      if (file.commit(lsn)) continue;
+      for (const record of this.#options.journal.readFrom((this.#durable + 1) as Lsn)) {
+        applyMutations(this.#databases, record.mutations.values());
+      }
+      return false;
+    }
+    return true;
+  }
+
+  /** Commits a change of `system.db` alone, outside of records; false on a full disk. Nothing else may be pending. */
+  commitSystem(): boolean {
+    assert(this.pendingRows === this.#databases.system.file.rows, 'Shards have changes that await a barrier');
+    return this.#databases.system.file.commit(this.#durable);
   }
 
   /** Moves every log into its database, as far as readers elsewhere allow. */
@@ -69,7 +102,7 @@ export class Committer {
     for (const { file } of [...this.#databases.shards, this.#databases.system]) if (!file.dirty) file.checkpoint();
   }
 
-  /** Whether the metadata filesystem is so full that nothing new should be made. */
+  /** Whether the metadata filesystem, or the barrier, is so far behind that nothing new should be made. */
   low(): boolean {
     const { backing, clock, folder, reserve } = this.#options;
     const nowMs = clock.monotonicMs();
@@ -77,15 +110,8 @@ export class Committer {
     this.#lookedMs = nowMs;
     const space = backing.space(folder);
     // A small disk keeps an eighth of itself at most; one that cannot be asked is not called full.
-    this.#low = !isErrno(space) && space.available < Math.min(reserve, space.total / 8);
+    const full = !isErrno(space) && space.available < Math.min(reserve, space.total / 8);
+    this.#low = full || this.pendingRows > MAX_PENDING_ROWS;
     return this.#low;
-  }
-
-  #commit(file: SqliteFile, lsn: Lsn): void {
-    const { ballast, log } = this.#options;
-    file.commit(lsn, () => {
-      log.warn({ database: file.path }, 'Metadata disk is full: releasing the ballast file');
-      ballast.release();
-    });
   }
 }

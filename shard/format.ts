@@ -64,11 +64,13 @@ export function formatNamespace(folder: string, options: FormatOptions): Result<
     // Shards before system.db: a format that was interrupted leaves no store. Each commit is durable by itself.
     for (let shard = 0; shard < shardCount; shard++) {
       if (!isErrno(backing.stat(shardPath(folder, shard)))) return E.EEXIST;
-      makeShard(folder, shard as ShardId, options);
+      const made = makeShard(folder, shard as ShardId, options);
+      if (isErrno(made)) return made;
     }
     const flushed = backing.flushFolder(shardFolder(folder));
     if (flushed < 0) return errnoOf(-flushed);
-    makeSystem(folder, options);
+    const made = makeSystem(folder, options);
+    if (isErrno(made)) return made;
   } catch (thrown) {
     return formatError(thrown);
   }
@@ -93,12 +95,12 @@ function shardOfSlot(slot: Slot, shardCount: number): ShardId {
   return (slot % shardCount) as ShardId;
 }
 
-function makeShard(folder: string, shard: ShardId, options: FormatOptions): void {
+function makeShard(folder: string, shard: ShardId, options: FormatOptions): Result<void> {
   const file = SqliteFile.create(shardPath(folder, shard), { schema: SHARD_SCHEMA, now: options.now });
   try {
     const database = new ShardDatabase(file);
     if (shardOfSlot(slotOf(ROOT_INO), options.shardCount) === shard) putRoot(database, options);
-    file.commit(FIRST_LSN, () => {});
+    if (!file.commit(FIRST_LSN)) return E.ENOSPC;
   } finally {
     file.close();
   }
@@ -145,7 +147,7 @@ function putRoot(database: ShardDatabase, options: FormatOptions): void {
   });
 }
 
-function makeSystem(folder: string, options: FormatOptions): void {
+function makeSystem(folder: string, options: FormatOptions): Result<void> {
   const file = SqliteFile.create(systemPath(folder), { schema: SYSTEM_SCHEMA, now: options.now });
   try {
     const system = new SystemDatabase(file);
@@ -157,7 +159,7 @@ function makeSystem(folder: string, options: FormatOptions): void {
       system.putSlot(slot as Slot, shardOfSlot(slot as Slot, options.shardCount));
     }
     for (const volume of options.volumes) system.putVolume(volume);
-    file.commit(FIRST_LSN, () => {});
+    if (!file.commit(FIRST_LSN)) return E.ENOSPC;
   } finally {
     file.close();
   }

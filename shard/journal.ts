@@ -1,6 +1,6 @@
 /**
- * The redo log that makes metadata changes atomic over shards. It has an issue of its own; until then `NoJournal` stands
- * in its place, and what is durable is what `NamespaceStore.barrier` has committed.
+ * The redo log that makes metadata changes atomic over shards. The one on disk has an issue of its own; until then
+ * `MemoryJournal` stands in its place, and what is durable is what `NamespaceStore.barrier` has committed.
  */
 import type { Result } from '../base/errno.ts';
 import type { Lsn } from '../base/units.ts';
@@ -8,30 +8,39 @@ import type { Mutation } from './mutation.ts';
 
 export interface JournalRecord {
   readonly lsn: Lsn;
-  readonly mutations: Iterable<Mutation>;
+  readonly mutations: ReadonlyMap<number | string, Mutation>;
 }
 
 /** LSNs ascend by one. After a failed append or flush a journal is broken and says so; no flush is tried twice. */
 export interface Journal {
-  /** Appends records of one batch; when it returns they survive the process, not yet the power. */
+  /** Appends the records of one batch; when it returns they survive the process (on disk), not yet the power. */
   append(batch: readonly JournalRecord[]): Result<void>;
   /** Makes all up to and including `lsn` survive power loss. */
   flush(lsn: Lsn): Result<void>;
-  /** Everything up to here survives power loss. */
-  readonly durable: Lsn;
   /** The whole records from `lsn` on, in order. */
   readFrom(lsn: Lsn): Iterable<JournalRecord>;
+  /** Every database has committed up to and including `lsn`: those records need not be kept. */
+  release(lsn: Lsn): void;
 }
 
-/** Keeps nothing: records live in the open transactions of their shards until the barrier commits those. */
-export class NoJournal implements Journal {
-  readonly durable = 0 as Lsn;
+/**
+ * Keeps the records since the last barrier, for as long as the process lives: a commit that a full disk refuses loses
+ * the shard's transaction, and these make it again. Bounded by barriers: `NamespaceStore.low` is true above a limit.
+ */
+export class MemoryJournal implements Journal {
+  #records: JournalRecord[] = [];
 
-  append(_batch: readonly JournalRecord[]): void {}
+  append(batch: readonly JournalRecord[]): void {
+    for (const record of batch) this.#records.push(record);
+  }
 
   flush(_lsn: Lsn): void {}
 
-  readFrom(_lsn: Lsn): Iterable<JournalRecord> {
-    return [];
+  readFrom(lsn: Lsn): Iterable<JournalRecord> {
+    return this.#records.filter((record) => record.lsn >= lsn);
+  }
+
+  release(lsn: Lsn): void {
+    this.#records = this.#records.filter((record) => record.lsn > lsn);
   }
 }

@@ -100,27 +100,26 @@ export class SqliteFile {
   }
 
   /**
-   * Makes the open transaction durable, and with it the LSN up to which this database is whole. A full disk gets one
-   * more try after `makeRoom`, if SQLite has kept the transaction; it is lost otherwise, and the daemon with it.
+   * Makes the open transaction durable, and with it the LSN up to which this database is whole. False when the disk is
+   * full: the transaction is then gone and has to be applied again. Any other failure ends the daemon.
    */
-  commit(lsn: Lsn, makeRoom: () => void): void {
+  commit(lsn: Lsn): boolean {
     try {
       if (!this.#dirty) this.willWrite();
       this.#setLsn.run(lsn);
       this.#commit.run();
     } catch (thrown) {
-      if (sqliteCode(thrown) !== 'SQLITE_FULL' || !this.#db.inTransaction) throw this.#failure('commit', thrown);
-      makeRoom();
-      try {
-        this.#commit.run();
-      } catch (again) {
-        throw this.#failure('commit', again);
-      }
+      if (sqliteCode(thrown) !== 'SQLITE_FULL') throw this.#failure('commit', thrown);
+      if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
+      this.#dirty = false;
+      this.#rows = 0;
+      return false;
     }
     this.#lsn = lsn;
     this.#dirty = false;
     this.#rowsSinceCheckpoint += this.#rows;
     this.#rows = 0;
+    return true;
   }
 
   /** Bytes of log since the last complete checkpoint, estimated upwards. */

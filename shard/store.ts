@@ -33,7 +33,7 @@ import { BALLAST_BYTES, Ballast } from './ballast.ts';
 import { Committer } from './committer.ts';
 import { StoreDatabases } from './databases.ts';
 import { ShardFailure, sqliteCode } from './failure.ts';
-import { type Journal, NoJournal } from './journal.ts';
+import { type Journal, MemoryJournal } from './journal.ts';
 import { POSITION_LIMIT, partitionIndexes, partitionIndexOf, partitionRange, partitionSlot } from './partition_map.ts';
 import { type NameHash, Placement, POSITIONS_PER_HASH } from './position.ts';
 import { Record } from './record.ts';
@@ -87,7 +87,7 @@ export class NamespaceStore {
   readonly torn: boolean;
   readonly #databases: StoreDatabases;
   readonly #committer: Committer;
-  readonly #journal: Journal = new NoJournal();
+  readonly #journal: Journal = new MemoryJournal();
   readonly #placement: Placement;
   readonly #sequences: Sequences;
   readonly #cache: RowCache;
@@ -127,6 +127,7 @@ export class NamespaceStore {
     this.#committer = new Committer(databases, {
       folder,
       backing,
+      journal: this.#journal,
       ballast: new Ballast(backing, { folder, size: options.ballastBytes ?? BALLAST_BYTES }),
       clock: options.clock,
       log: options.log,
@@ -168,7 +169,8 @@ export class NamespaceStore {
     assert(!this.readOnly, 'A store opened for reading has no start');
     this.#starts += 1;
     this.#databases.system.putMeta('starts', this.#starts);
-    this.#committer.barrier(this.#lsn);
+    if (!this.#committer.commitSystem())
+      throw new ShardFailure('Cannot note the start of the daemon: the metadata disk is full');
     return this.#starts;
   }
 
@@ -367,7 +369,7 @@ export class NamespaceStore {
     const { mutations } = record;
     if (mutations.size === 0) return this.#lsn;
     // Order: journal first (from there on it survives the process), then the open transactions, then memory.
-    this.#journal.append([{ lsn: record.lsn, mutations: mutations.values() }]);
+    this.#journal.append([{ lsn: record.lsn, mutations }]);
     try {
       applyMutations(this.#databases, mutations.values());
     } catch (thrown) {
@@ -383,13 +385,13 @@ export class NamespaceStore {
   }
 
   /**
-   * Makes every committed record survive power loss. The caller has flushed the data that they name. Throws
-   * `ShardFailure` when a database refuses: what it acknowledged may be lost, and the daemon must end.
+   * Makes every committed record survive power loss. The caller has flushed the data that they name. ENOSPC: the disk
+   * is full; all stays applied, and a later barrier tries again. Throws `ShardFailure` for any other refusal: what was
+   * acknowledged may be lost, and the daemon must end.
    */
   barrier(): Result<Lsn> {
-    this.#journal.flush(this.#lsn);
-    this.#committer.barrier(this.#lsn);
-    return this.#lsn;
+    const outcome = this.#committer.barrier(this.#lsn);
+    return isErrno(outcome) ? outcome : this.#lsn;
   }
 
   /** Rows written since the last barrier: the open transactions' size, which the caller bounds by barriers. */
