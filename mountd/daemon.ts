@@ -110,6 +110,7 @@ function hear(message: ControlToMain, control: ControlClient): void {
 }
 
 function end(exitCode: number, control: ControlClient): void {
+  isStopping = true;
   control.abandon('The daemon has stopped');
   log.info({ exitCode }, 'The daemon ends');
   admin?.close();

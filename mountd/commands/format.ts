@@ -18,7 +18,7 @@ import { E, isErrno } from '../../base/errno.ts';
 import type { VolumeRow } from '../../base/layout.ts';
 import { PosixBacking } from '../../base/posix_backing.ts';
 import { SystemClock } from '../../base/time.ts';
-import { formatNamespace } from '../../shard/format.ts';
+import { formatNamespace } from '../../shard/store.ts';
 import { MAX_SHARDS, renderConfig, STORE_VERSION, type StoreConfig, volumeRows } from '../config.ts';
 import { Failure, failureOf, usage } from '../failure.ts';
 import { print } from '../output.ts';
