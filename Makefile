@@ -17,6 +17,7 @@ dist/.built: $(SOURCES) tsconfig.json tsconfig.build.json package-lock.json
 	@touch $@
 
 demo: build ## format a store, mount it, write studies, remount, prove every byte (under 3 minutes)
+	@scripts/setup.sh demo
 	@node dist/bench/demo.js
 
 test: build ## all tests (unit, simulation, end to end on real mounts)

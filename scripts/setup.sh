@@ -2,11 +2,13 @@
 # Installs what this checkout lacks: Node packages, and Debian packages when root. Called by make with what is needed:
 #   setup.sh node      the npm packages of package-lock.json, native ones built for this Node
 #   setup.sh system    what mounting and the data path use at run time
+#   setup.sh demo      what the demo shows the filesystem with
 #   setup.sh test      what the end-to-end tests use on top
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SYSTEM_PACKAGES=(fuse3 libisal2)
+DEMO_PACKAGES=(attr)
 BUILD_PACKAGES=(python3 make g++)
 TEST_PACKAGES=(python3 perl attr acl fio rsync git sqlite3 gcc libc6-dev tar xz-utils dcmtk strace e2fsprogs)
 
@@ -49,7 +51,8 @@ for part in "$@"; do
   case $part in
     node) install_node ;;
     system) install_packages "${SYSTEM_PACKAGES[@]}" ;;
+    demo) install_packages "${DEMO_PACKAGES[@]}" ;;
     test) install_packages "${TEST_PACKAGES[@]}" ;;
-    *) echo "setup: unknown part '$part', expected node, system or test" >&2; exit 2 ;;
+    *) echo "setup: unknown part '$part', expected node, system, demo or test" >&2; exit 2 ;;
   esac
 done
