@@ -3,6 +3,7 @@
  * or a timer wants something. It never returns to the event loop, so whoever posts to this thread rings its bell.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { DataStore } from '../aggregate/store.ts';
 import { isErrno } from '../base/errno.ts';
 import { POLLERR, POLLIN, poll } from '../base/libc.ts';
 import type { Log } from '../base/log.ts';
@@ -20,6 +21,7 @@ const MAX_SLEEP_MS = 1_000;
 
 export interface ControlParts {
   readonly filesystem: Filesystem;
+  readonly data: DataStore;
   readonly session: Session;
   readonly workers: WorkerPool;
   readonly bell: Bell;
@@ -100,7 +102,7 @@ export class ControlLoop {
     const { filesystem } = this.#parts;
     switch (query.kind) {
       case 'status':
-        reply({ kind: 'value', value: filesystem.status() });
+        reply({ kind: 'value', value: this.#status() });
         break;
       case 'inode': {
         const found = filesystem.describe(ino(query.ino));
@@ -113,6 +115,21 @@ export class ControlLoop {
         });
         break;
     }
+  }
+
+  #status(): object {
+    const { filesystem, data, session } = this.#parts;
+    const spaces = data.space().map(({ volume, total, free, available }) => {
+      return { volume: volume.name, tier: volume.tier, kind: volume.kind, total, free, available };
+    });
+    return {
+      ...(data.missing.length > 0 ? { health: 'degraded: a volume is missing' } : {}),
+      ...filesystem.status(),
+      spaces,
+      missingVolumes: data.missing,
+      openDescriptors: data.openFiles,
+      requests: session.countsByName(),
+    };
   }
 
   #post(message: ControlToMain): void {

@@ -9,7 +9,7 @@ import { Filesystem } from '../fs/filesystem.ts';
 import { Session } from '../fs/kernel/session.ts';
 import { NamespaceStore } from '../shard/store.ts';
 import { ControlLoop } from './control_loop.ts';
-import { CRASHED, FAILED, Failure, failureOf } from './failure.ts';
+import { CRASHED, errnoReason, FAILED, Failure, failureOf } from './failure.ts';
 import type { ControlSetup, ControlToMain } from './messages.ts';
 import { metaFolder } from './store_paths.ts';
 import { Bell } from './wake.ts';
@@ -22,10 +22,15 @@ function post(message: ControlToMain): void {
   setup.mainPort.postMessage(message);
 }
 
-function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
+interface Opened {
+  readonly filesystem: Filesystem;
+  readonly data: DataStore;
+}
+
+function openStore(workers: WorkerPool, clock: SystemClock): Opened {
   const { storeOptions, mountOptions } = setup;
   const namespace = NamespaceStore.open(metaFolder(setup.store), { log, clock });
-  if (isErrno(namespace)) throw new Failure(`Cannot open ${metaFolder(setup.store)}: ${namespace.name}`);
+  if (isErrno(namespace)) throw new Failure(`Cannot open ${metaFolder(setup.store)}: ${errnoReason(namespace)}`);
   if (namespace.storeId !== setup.storeId) {
     throw new Failure(
       `Cannot open ${setup.store}: its metadata are of store ${namespace.storeId}, expected ${setup.storeId}`,
@@ -43,8 +48,8 @@ function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
     options: { aggregateBytes: storeOptions.aggregateBytes, maxOpenFiles: storeOptions.fdLimit },
     log,
   });
-  if (isErrno(data)) throw new Failure(`Cannot open the volumes of ${setup.store}: ${data.name}`);
-  return new Filesystem({
+  if (isErrno(data)) throw new Failure(`Cannot open the volumes of ${setup.store}: ${errnoReason(data)}`);
+  const filesystem = new Filesystem({
     namespace,
     data,
     backing,
@@ -63,9 +68,10 @@ function openFilesystem(workers: WorkerPool, clock: SystemClock): Filesystem {
       landingBytes: storeOptions.landingLimitBytes,
     },
   });
+  return { filesystem, data };
 }
 
-function serve(filesystem: Filesystem, workers: WorkerPool, mainLog: Log): number {
+function serve({ filesystem, data }: Opened, workers: WorkerPool, mainLog: Log): number {
   const { fuseFd, wakeFd, mainPort } = setup;
   const session = new Session({
     fd: fuseFd,
@@ -75,7 +81,7 @@ function serve(filesystem: Filesystem, workers: WorkerPool, mainLog: Log): numbe
   });
   const bell = new Bell(wakeFd);
   post({ kind: 'opened' });
-  new ControlLoop({ filesystem, session, workers, bell, mainPort, log: mainLog, fuseFd, wakeFd }).run();
+  new ControlLoop({ filesystem, data, session, workers, bell, mainPort, log: mainLog, fuseFd, wakeFd }).run();
   const closed = filesystem.shutDown();
   if (!isErrno(closed)) return 0;
   mainLog.error({ errno: closed.name }, 'Cannot make everything durable at the end');
@@ -84,16 +90,16 @@ function serve(filesystem: Filesystem, workers: WorkerPool, mainLog: Log): numbe
 
 function run(): number {
   const workers = new WorkerPool(setup.workerPorts);
-  let filesystem: Filesystem;
+  let opened: Opened;
   try {
-    filesystem = openFilesystem(workers, new SystemClock());
+    opened = openStore(workers, new SystemClock());
   } catch (error) {
     const failure = failureOf(`open ${setup.store}`, error);
     log.error({ error }, 'The store cannot be opened');
     post({ kind: 'failed', message: failure.message, exitCode: FAILED });
     return FAILED;
   }
-  return serve(filesystem, workers, log);
+  return serve(opened, workers, log);
 }
 
 post({ kind: 'ended', exitCode: run() });

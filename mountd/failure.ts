@@ -1,5 +1,5 @@
 /** What a command could not do, in one line that says what to do about it; thrown by commands, printed by the program. */
-import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
+import { E, type Errno, errnoFromThrown, errnoOf } from '../base/errno.ts';
 
 /** 1 failed, 2 wrong usage; fsck has those of fsck(8). */
 export type ExitCode = number;
@@ -31,10 +31,16 @@ export function failureOf(action: string, thrown: unknown): Failure {
 
 /** The reason in words, with what to do where that is known. */
 export function reasonOf(thrown: unknown): string {
-  const message = thrown instanceof Error ? firstLine(thrown.message) : String(thrown);
-  if (isFullDisk(thrown)) return 'the disk is full (ENOSPC); free some space there and try again';
-  if (!isSystemError(thrown)) return message;
-  switch (errnoOf(errnoFromThrown(thrown))) {
+  if (isFullDisk(thrown)) return errnoReason(E.ENOSPC);
+  if (isSystemError(thrown)) return errnoReason(errnoOf(errnoFromThrown(thrown)), firstLine(thrown.message));
+  return thrown instanceof Error ? firstLine(thrown.message) : String(thrown);
+}
+
+/** The same for an error number; `otherwise` where there is nothing better to say than its name. */
+export function errnoReason(errno: Errno, otherwise: string = `${errno.name} (errno ${errno.number})`): string {
+  switch (errno) {
+    case E.ENOSPC:
+      return 'the disk is full (ENOSPC); free some space there and try again';
     case E.EACCES:
     case E.EPERM:
       return 'no permission; run it as root (sudo)';
@@ -47,7 +53,7 @@ export function reasonOf(thrown: unknown): string {
     case E.EDQUOT:
       return 'the disk quota is used up; free some space there and try again';
     default:
-      return message;
+      return otherwise;
   }
 }
 

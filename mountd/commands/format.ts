@@ -14,13 +14,13 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { formatVolume } from '../../aggregate/identity.ts';
-import { E, isErrno } from '../../base/errno.ts';
+import { isErrno } from '../../base/errno.ts';
 import type { VolumeRow } from '../../base/layout.ts';
 import { PosixBacking } from '../../base/posix_backing.ts';
 import { SystemClock } from '../../base/time.ts';
 import { formatNamespace } from '../../shard/store.ts';
 import { MAX_SHARDS, renderConfig, STORE_VERSION, type StoreConfig, volumeRows } from '../config.ts';
-import { Failure, failureOf, usage } from '../failure.ts';
+import { errnoReason, Failure, failureOf, usage } from '../failure.ts';
 import { print } from '../output.ts';
 import { configPath, metaFolder } from '../store_paths.ts';
 import { parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
@@ -107,7 +107,7 @@ function checkVolumes(volumes: readonly VolumeArgument[]): void {
 function checkEmpty(store: string): void {
   let names: string[];
   try {
-    names = readdirSync(store);
+    names = contentsOf(store);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
     throw failureOf(`format ${store}`, error);
@@ -117,8 +117,7 @@ function checkEmpty(store: string): void {
       `Cannot format ${store}: it is a store already; remove it first if its files are no longer wanted`,
     );
   }
-  const other = names.find((name) => !HARMLESS.includes(name));
-  if (other !== undefined) {
+  if (names.length > 0) {
     throw new Failure(`Cannot format ${store}: ${names.length} entries found, expected an empty directory or none`);
   }
 }
@@ -154,20 +153,10 @@ function deviceOf(path: string): number {
 function makeVolumes(volumes: readonly VolumeRow[], options: { storeId: string; made: MadeFolders }): void {
   const backing = new PosixBacking();
   for (const volume of volumes) {
-    for (const path of volume.paths) {
-      options.made.make(path);
-      if (readdirSync(path).some((name) => !HARMLESS.includes(name))) {
-        throw new Failure(
-          `Cannot format volume '${volume.name}': ${path} is not empty, expected an empty directory or none`,
-        );
-      }
-      options.made.noteContents(path);
-    }
+    for (const path of volume.paths) options.made.make(path);
     const outcome = formatVolume(backing, volume, { storeId: options.storeId });
     if (!isErrno(outcome)) continue;
-    const reason =
-      outcome === E.ENOSPC ? 'the disk is full (ENOSPC); free some space there and try again' : outcome.name;
-    throw new Failure(`Cannot format volume '${volume.name}' in ${volume.paths.join(', ')}: ${reason}`);
+    throw new Failure(`Cannot format volume '${volume.name}' in ${volume.paths.join(', ')}: ${errnoReason(outcome)}`);
   }
 }
 
@@ -178,7 +167,7 @@ function makeNamespace(store: string, config: NewConfig, volumes: VolumeRow[]): 
     now: new SystemClock().now(),
     volumes,
   });
-  if (isErrno(outcome)) throw new Failure(`Cannot make the metadata in ${metaFolder(store)}: ${outcome.name}`);
+  if (isErrno(outcome)) throw new Failure(`Cannot make the metadata in ${metaFolder(store)}: ${errnoReason(outcome)}`);
 }
 
 /** Last of all, flushed and renamed: where it stands, everything else is whole. */
@@ -204,36 +193,34 @@ function flushFolder(path: string): void {
   }
 }
 
-/** What was made so far, to be removed when the rest fails: folders that were there are left, empty as they were. */
+/**
+ * What was made so far, to be removed when the rest fails. A folder that was there before is taken only while it is
+ * empty, so that whatever is in it later is ours; it stays, empty as it was.
+ */
 class MadeFolders {
   readonly #made: string[] = [];
-  readonly #emptied: string[] = [];
+  readonly #taken: string[] = [];
 
   make(path: string): void {
     const first = mkdirSync(path, { recursive: true, mode: 0o755 });
-    if (first !== undefined) this.#made.push(first);
-    else if (!this.#emptied.includes(path)) this.noteContents(path);
-  }
-
-  /** A folder that was there and empty: its contents are ours. */
-  noteContents(path: string): void {
-    this.#emptied.push(path);
+    if (first !== undefined) {
+      this.#made.push(first);
+      return;
+    }
+    const count = contentsOf(path).length;
+    if (count > 0) throw new Failure(`Cannot use ${path}: ${count} entries found, expected an empty directory or none`);
+    this.#taken.push(path);
   }
 
   remove(): void {
-    for (const path of this.#emptied) {
-      for (const name of this.#namesIn(path)) {
-        if (!HARMLESS.includes(name)) rmSync(join(path, name), { recursive: true, force: true });
-      }
+    for (const path of this.#taken) {
+      for (const name of contentsOf(path)) rmSync(join(path, name), { recursive: true, force: true });
     }
     for (const path of this.#made.toReversed()) rmSync(path, { recursive: true, force: true });
   }
+}
 
-  #namesIn(path: string): string[] {
-    try {
-      return readdirSync(path);
-    } catch {
-      return [];
-    }
-  }
+/** Names in a folder, without those that every disk has. */
+function contentsOf(path: string): string[] {
+  return readdirSync(path).filter((name) => !HARMLESS.includes(name));
 }

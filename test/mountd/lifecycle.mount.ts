@@ -55,7 +55,7 @@ describe('a mount', () => {
   });
 
   it('is found by any path below it, and by its store', async () => {
-    await store.shell('mkdir -p a/b && ln -s ../mnt/a ../link');
+    await store.shell('mkdir -p a/b && ln -s mnt/a ../link');
     for (const path of [
       store.path,
       store.mountPoint,

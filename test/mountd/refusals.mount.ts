@@ -84,7 +84,7 @@ describe('without a mount', () => {
     writeFileSync(at('used/precious'), 'x');
     mkdirSync(at('empty'));
     const volumes = ['--volume', `hot=hot:dir:${at('empty')}`, '--volume', `b=warm:dir:${at('used')}`];
-    await refused(['format', at('new/store'), ...volumes], 1, /used is not empty/);
+    await refused(['format', at('new/store'), ...volumes], 1, /used: 1 entries found, expected an empty/);
     expect(await readdir(folder)).toEqual(expect.arrayContaining(['empty', 'mnt', 'used']));
     expect(await readdir(folder)).toHaveLength(3);
     expect(await readdir(at('empty'))).toEqual([]);
@@ -97,7 +97,7 @@ describe('without a mount', () => {
     expect(formatted).toMatchObject({ code: 0, stderr: '' });
     expect(formatted.stdout).toMatch(/3 shards, volumes hot .* disk/);
     expect(await readdir(at('store/meta/shards'))).toHaveLength(3);
-    await refused(['format', at('second'), '--volume', `hot=hot:dir:${at('flash')}`], 1, /flash is not empty/);
+    await refused(['format', at('second'), '--volume', `hot=hot:dir:${at('flash')}`], 1, /flash: 1 entries found/);
     const shown = await pacsfs(['config', 'show', at('store'), '--json']);
     expect(JSON.parse(shown.stdout)).toMatchObject({ shards: 3, options: { packBelow: 8388608 } });
   });
@@ -122,7 +122,7 @@ describe('without a mount', () => {
 
   it('a mount point is missing, no directory, or in the store', async () => {
     expect((await pacsfs(['format', at('store')])).code).toBe(0);
-    await refused(['mount', at('store'), at('none')], 1, /^pacsfs: No such mount point: .* mkdir -p/);
+    await refused(['mount', at('store'), at('none')], 1, /^pacsfs: No such mount point: .*mkdir -p/);
     writeFileSync(at('file'), '');
     await refused(['mount', at('store'), at('file')], 1, /it is not a directory/);
     await refused(['mount', at('store'), at('store/volumes')], 1, /lies in the store/);
