@@ -50,7 +50,7 @@ const EXTENT_FIXED_BYTES = 24;
 
 export interface IndexedDirectory {
   readonly ino: Ino;
-  /** From the root, without a slash at either end; empty for the root. */
+  /** From the mount's root, as in /a/b; / for the root; empty when it was too long to keep. */
   readonly path: Uint8Array;
 }
 

@@ -194,8 +194,8 @@ export class Ledger {
   /** Corrects a row to what a full count found (`fsck --repair`); the caller takes the changed row. */
   correctLive(id: AggregateId, live: number): void {
     const row = this.#rows.get(id);
-    if (row === undefined || row.live === live) return;
-    this.#put({ ...row, live });
+    if (row === undefined) return;
+    if (row.live !== live) this.#put({ ...row, live });
     this.#killIfEmpty(id);
   }
 

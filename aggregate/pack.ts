@@ -22,7 +22,7 @@ export interface PackFile {
   readonly own: OwnName;
   /** Bytes that the own file is expected to have; another size means that it changed, and it is skipped. */
   readonly size: number;
-  /** One of its names, the folder that holds it, and that folder's path from the root: for the rebuild of a store. */
+  /** One of its names, the directory that holds it, and that directory's path (/a/b): for the rebuild of a store. */
   readonly name: Uint8Array;
   readonly parent: Ino;
   readonly directoryPath: Uint8Array;

@@ -374,7 +374,7 @@ export class DataStore {
     const lanes = new Lanes({
       lanesPerVolume: options.lanesPerVolume ?? LANES_DEFAULT,
       aggregateBytes,
-      newId: () => this.#nextAggregate++ as AggregateId,
+      newId: () => this.#newAggregateId(),
       seal: (id) => this.ledger.seal(id),
     });
     return new Packing({
@@ -387,6 +387,13 @@ export class DataStore {
       flusher: this.#flusher,
       log: open.log,
     });
+  }
+
+  /** Above all that any row, file or (after a recount) inode has: an id is never used twice. */
+  #newAggregateId(): AggregateId {
+    const id = Math.max(this.#nextAggregate, this.ledger.newestId + 1);
+    this.#nextAggregate = id + 1;
+    return id as AggregateId;
   }
 
   /**
