@@ -37,6 +37,10 @@ export class DirVolume implements Volume {
     return this.#backing.unlink(this.#ownPath(name));
   }
 
+  setAsideOwn(name: OwnName): number {
+    return this.#setAside(this.#ownPath(name), `own-${name.start}-${name.number}`);
+  }
+
   statOwn(name: OwnName): Result<BackingStat> {
     return this.#backing.stat(this.#ownPath(name));
   }
@@ -65,6 +69,10 @@ export class DirVolume implements Volume {
 
   unlinkAggregate(id: AggregateId): number {
     return this.#backing.unlink(this.#aggregatePath(id));
+  }
+
+  setAsideAggregate(id: AggregateId): number {
+    return this.#setAside(this.#aggregatePath(id), `aggregate-${id}`);
   }
 
   statAggregate(id: AggregateId): Result<BackingStat> {
@@ -122,6 +130,17 @@ export class DirVolume implements Volume {
     const made = this.#backing.makeFolder(folder);
     if (made < 0) return errnoOf(-made);
     return this.#backing.open(path, { ...options, write: true, create: true });
+  }
+
+  /** Order: the new name is durable before the old one's absence need be. */
+  #setAside(from: string, name: string): number {
+    const folder = join(this.#root, 'lost');
+    const to = join(folder, name);
+    const made = this.#backing.makeFolder(folder);
+    if (made < 0) return made;
+    if (!isErrno(this.#backing.stat(to))) return -E.EEXIST.number;
+    const moved = this.#backing.rename(from, to);
+    return moved < 0 ? moved : this.#backing.flushFolder(folder);
   }
 
   #flushNames(folder: string, parent: string): number {

@@ -178,6 +178,12 @@ export class DataStore {
     return this.#volumes.get(name.volume)?.unlinkOwn(name) ?? -E.EIO.number;
   }
 
+  /** Moves it to `lost/` of its volume: for those that no row names, which may be somebody's bytes. 0 or -errno. */
+  setAsideOwn(name: OwnName): number {
+    this.#files.drop(ownKey(name));
+    return this.#volumes.get(name.volume)?.setAsideOwn(name) ?? -E.EIO.number;
+  }
+
   statOwn(name: OwnName): Result<BackingStat> {
     return this.#volumes.get(name.volume)?.statOwn(name) ?? E.EIO;
   }
@@ -345,6 +351,12 @@ export class DataStore {
   removeAggregate(volume: VolumeId, id: AggregateId): number {
     this.#files.drop(aggregateKey(id));
     return this.#volumes.get(volume)?.unlinkAggregate(id) ?? -E.EIO.number;
+  }
+
+  /** As `setAsideOwn`. */
+  setAsideAggregate(volume: VolumeId, id: AggregateId): number {
+    this.#files.drop(aggregateKey(id));
+    return this.#volumes.get(volume)?.setAsideAggregate(id) ?? -E.EIO.number;
   }
 
   /** Descriptors open now. */

@@ -23,6 +23,8 @@ export interface Volume {
   /** Open for reading and writing. */
   openOwn(name: OwnName): Result<BackingFile>;
   unlinkOwn(name: OwnName): number;
+  /** Moves it to `lost/` of the volume, where people may look at it; EEXIST when one of its name is there. */
+  setAsideOwn(name: OwnName): number;
   statOwn(name: OwnName): Result<BackingStat>;
   /** Daemon starts that have a folder of own files, in no order. */
   ownStarts(): Result<readonly number[]>;
@@ -35,6 +37,8 @@ export interface Volume {
   createAggregate(id: AggregateId, options?: AggregateOpen): Result<BackingFile>;
   openAggregate(id: AggregateId, options?: AggregateOpen): Result<BackingFile>;
   unlinkAggregate(id: AggregateId): number;
+  /** As `setAsideOwn`. */
+  setAsideAggregate(id: AggregateId): number;
   statAggregate(id: AggregateId): Result<BackingStat>;
   /** Folders of aggregates (numbers, `folderOf`), in no order. */
   aggregateFolders(): Result<readonly number[]>;

@@ -82,6 +82,11 @@ export class Record {
     return ino;
   }
 
+  /** For repairs: all sequences of the slot below `next` count as used. */
+  reserve(slot: Slot, next: number): void {
+    this.#mutations.set(`s${slot}`, { kind: 'sequence', slot, next });
+  }
+
   /** Puts the row, with this record's LSN. A directory that had no row also gets its partition 0, empty. */
   putInode(inode: Inode): void {
     const row = { ...inode, lsn: this.lsn };

@@ -20,13 +20,16 @@ export class DamagedRow {
   readonly place: number;
   /** Name of an xattr. */
   readonly name: Uint8Array | undefined;
+  /** What a damaged dentry says: none of it is proven. */
+  readonly dentry: Dentry | undefined;
 
-  constructor(row: Omit<DamagedRow, 'name'> & { readonly name?: Uint8Array }) {
+  constructor(row: Omit<DamagedRow, 'name' | 'dentry'> & { readonly name?: Uint8Array; readonly dentry?: Dentry }) {
     this.table = row.table;
     this.slot = row.slot;
     this.ino = row.ino;
     this.place = row.place;
     this.name = row.name;
+    this.dentry = row.dentry;
   }
 }
 
@@ -59,6 +62,12 @@ export interface SlotSequence {
   readonly nextSequence: number;
 }
 
+function damagedDentry(slot: Slot, dir: Ino, columns: DentryColumns): DamagedRow {
+  const [place, name, ino, type] = columns;
+  const dentry: Dentry = { dir, position: place as Dentry['position'], name, ino: ino as Ino, type };
+  return new DamagedRow({ table: 'dentries', slot, ino: dir, place, dentry });
+}
+
 type Key3 = [slot: number, dir: number, place: number];
 
 export class ShardScan {
@@ -82,9 +91,7 @@ export class ShardScan {
         const slot = slotNumber as Slot;
         const dir = dirNumber as Ino;
         const dentry = this.#shard.dentryOfRow(slot, dir, columns);
-        yield dentry === undefined
-          ? new DamagedRow({ table: 'dentries', slot, ino: dir, place: columns[0] })
-          : { slot, dentry };
+        yield dentry === undefined ? damagedDentry(slot, dir, columns) : { slot, dentry };
       }
       if (slice.length < SLICE) return;
     }

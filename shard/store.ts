@@ -33,6 +33,7 @@ import { BALLAST_BYTES, Ballast } from './ballast.ts';
 import { Committer } from './committer.ts';
 import { StoreDatabases } from './databases.ts';
 import { ShardFailure, sqliteCode } from './failure.ts';
+import { Inspection } from './inspection.ts';
 import { type Journal, MemoryJournal } from './journal.ts';
 import { POSITION_LIMIT, partitionIndexes, partitionIndexOf, partitionRange, partitionSlot } from './partition_map.ts';
 import { type NameHash, Placement, POSITIONS_PER_HASH } from './position.ts';
@@ -444,6 +445,11 @@ export class NamespaceStore {
 
   shardOf(slot: Slot): ShardId {
     return this.#databases.shardIdOf(slot);
+  }
+
+  /** What fsck and dump ask beyond that. */
+  inspect(): Inspection {
+    return new Inspection(this.#databases, this.#placement);
   }
 
   /** Inodes without a name (open, or left over from before the mount). */
