@@ -7,7 +7,6 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { eventfd, exitNow, MNT_DETACH, umount2 } from '../base/libc.ts';
 import { createLog } from '../base/log.ts';
 import { AdminServer } from './admin_server.ts';
-import { readConfig, type StoreConfig, volumeRows } from './config.ts';
 import { ControlClient } from './control_client.ts';
 import { CRASHED, FAILED, Failure } from './failure.ts';
 import {
@@ -65,13 +64,13 @@ function startThread(name: string, file: string, options: { data: object; ports:
   return thread;
 }
 
-function workerCount(config: StoreConfig): number {
-  return config.options.workers || Math.min(8, Math.max(3, availableParallelism() + 1));
+function workerCount(): number {
+  return request.storeOptions.workers || Math.min(8, Math.max(3, availableParallelism() + 1));
 }
 
-function start(config: StoreConfig): ControlClient {
+function start(): ControlClient {
   const workerPorts: MessagePort[] = [];
-  for (let index = 0; index < workerCount(config); index++) {
+  for (let index = 0; index < workerCount(); index++) {
     const { port1, port2 } = new MessageChannel();
     const data: WorkerSetup = { index, wakeFd, controlPort: port2 };
     startThread(`worker ${index}`, './worker_thread.js', { data, ports: [port2] });
@@ -81,11 +80,11 @@ function start(config: StoreConfig): ControlClient {
   const control = new ControlClient(main.port1, bell);
   const data: ControlSetup = {
     store: request.store,
-    storeId: config.storeId,
+    storeId: request.storeId,
     fuseFd: FUSE_FD,
     wakeFd,
-    volumes: volumeRows(config, request.store),
-    storeOptions: config.options,
+    volumes: request.volumes,
+    storeOptions: request.storeOptions,
     mountOptions: request.options,
     mainPort: main.port2,
     workerPorts,
@@ -140,8 +139,7 @@ async function status(control: ControlClient): Promise<object> {
 }
 
 async function run(): Promise<void> {
-  const config = readConfig(request.store);
-  const control = start(config);
+  const control = start();
   const stop = () => {
     isStopping = true;
     control.post({ kind: 'stop' });

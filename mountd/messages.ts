@@ -10,6 +10,10 @@ export interface MountRequest {
   readonly store: string;
   readonly mountPoint: string;
   readonly adminSocket: string;
+  /** What store.yaml says, read and checked by the command: the processes behind it start without a YAML parser. */
+  readonly storeId: string;
+  readonly volumes: readonly VolumeRow[];
+  readonly storeOptions: StoreOptions;
   readonly options: MountOptions;
   /** Take over the lock of another machine. */
   readonly force: boolean;

@@ -1,5 +1,4 @@
 /** Where the program keeps its own things: within the store, and for what dies with the machine under /run. */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 export function configPath(store: string): string {
@@ -18,16 +17,9 @@ export function logPath(store: string): string {
   return join(store, 'meta', 'pacsfs.log');
 }
 
-/** Folder of the admin sockets; for its owner alone. */
-export function runFolder(): string {
+/** A store's admin socket, in a folder for its owner alone. Short, because a socket's path ends at 107 bytes. */
+export function adminSocketPath(storeId: string): string {
   const uid = process.geteuid?.() ?? 0;
-  if (uid === 0) return '/run/pacsfs';
-  return join(process.env['XDG_RUNTIME_DIR'] ?? '/tmp', `pacsfs-${uid}`);
-}
-
-/** Path of a store's admin socket; makes its folder. Short, because a socket's path ends at 107 bytes. */
-export function prepareAdminSocket(storeId: string): string {
-  const folder = runFolder();
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const folder = uid === 0 ? '/run/pacsfs' : join(process.env['XDG_RUNTIME_DIR'] ?? '/tmp', `pacsfs-${uid}`);
   return join(folder, `${storeId}.sock`);
 }

@@ -12,6 +12,7 @@ import { CRASHED, FAILED, Failure, failureOf } from './failure.ts';
 import { StoreLock } from './lock.ts';
 import type { DaemonRequest, DaemonToSupervisor, MountRequest, SupervisorToDaemon } from './messages.ts';
 import { FILESYSTEM_TYPE, type MountEntry, readMountTable } from './mount_table.ts';
+import { logPath } from './store_paths.ts';
 
 const READ_AHEAD_KIB = 1024;
 const SIGNAL_BASE = 128;
@@ -85,6 +86,12 @@ class Supervisor {
     process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', hangUp);
     const code = await ended;
     process.off('SIGTERM', stop).off('SIGINT', stop).off('SIGHUP', hangUp);
+    if (!this.#isReady) {
+      const log = this.#request.foreground ? '' : `; see ${logPath(this.#request.store)}`;
+      this.failure ??= new Failure(
+        `Cannot mount ${this.#request.mountPoint}: the daemon ended at its start (${code})${log}`,
+      );
+    }
     this.#cleanUp(code);
     return code;
   }
@@ -159,7 +166,7 @@ class Supervisor {
       const what = code === CRASHED ? 'crashed' : 'ended';
       this.#events.say(
         `The daemon ${what} (${code}); ${this.#request.mountPoint} is unmounted, what was not yet durable may be lost; ` +
-          `mount it again, see ${this.#request.store}/meta/pacsfs.log`,
+          `mount it again, see ${logPath(this.#request.store)}`,
       );
     }
     this.#unmount();

@@ -2,17 +2,17 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { MIB } from '../../base/units.ts';
-import { readConfig } from '../config.ts';
+import { readConfig, volumeRows } from '../config.ts';
 import { FAILED, Failure, failureOf, usage } from '../failure.ts';
 import type { MountRequest, SupervisorReport } from '../messages.ts';
 import { parseMountOptions } from '../mount_options.ts';
 import { isWithin, mountOf, pacsfsMounts, readMountTable } from '../mount_table.ts';
 import { remark } from '../output.ts';
-import { logPath, metaFolder, runFolder } from '../store_paths.ts';
+import { adminSocketPath, logPath, metaFolder } from '../store_paths.ts';
 import { resolveOutsideMounts } from '../target.ts';
 
 export interface MountCommandOptions {
@@ -51,7 +51,10 @@ function planMount(storeArgument: string, directory: string, options: MountComma
   return {
     store,
     mountPoint,
-    adminSocket: join(runFolder(), `${config.storeId}.sock`),
+    adminSocket: adminSocketPath(config.storeId),
+    storeId: config.storeId,
+    volumes: volumeRows(config, store),
+    storeOptions: config.options,
     options: parsed,
     force: options.force === true,
     foreground: options.foreground === true,

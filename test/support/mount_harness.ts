@@ -27,7 +27,8 @@ export interface TestStoreOptions {
 
 /** The checkout, found from the sources as well as from dist/. */
 export const CHECKOUT: string = findCheckout(import.meta.dirname);
-export const PACSFS: string = join(CHECKOUT, 'bin', 'pacsfs');
+/** The program under test; PACSFS_BIN names another build of it. */
+export const PACSFS: string = process.env['PACSFS_BIN'] ?? join(CHECKOUT, 'bin', 'pacsfs');
 
 const live = new Set<TestStore>();
 process.once('exit', () => {
