@@ -81,7 +81,8 @@ function changeRow(core: Core, inode: Inode, changes: AttributeChanges): Inode {
   if (changes.mode !== undefined) followMode(core, record, row);
   core.put(record, row);
   core.commit(record);
-  return row;
+  // The stored row has its record's LSN, by which the times of directories are chosen.
+  return core.namespace.inode(row.ino) ?? row;
 }
 
 /** chown(2) drops setuid and setgid of everything but directories, whoever calls it. */
