@@ -5,6 +5,7 @@
  * Counts come back as a number that is negative for -errno; nothing here throws for what a disk may do.
  */
 import type { Result } from './errno.ts';
+import type { Timespec } from './time.ts';
 
 export interface BackingStat {
   readonly ino: number;
@@ -13,6 +14,8 @@ export interface BackingStat {
   /** 512-byte blocks in use. */
   readonly blocks: number;
   readonly isDirectory: boolean;
+  /** To the microsecond. */
+  readonly mtime: Timespec;
 }
 
 export interface BackingSpace {

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import type { Backing, BackingFile, BackingOpen, BackingSpace, BackingStat } from './backing.ts';
 import { E, errnoFromThrown, errnoOf, type Result } from './errno.ts';
 import * as libc from './libc.ts';
+import { timespecFromMs } from './time.ts';
 
 /** Linux's O_DIRECT (0o40000 on x86-64; Node knows the platform's own). */
 const O_DIRECT = fs.constants.O_DIRECT ?? 0o40000;
@@ -171,5 +172,6 @@ function toStat(found: fs.Stats): BackingStat {
     size: found.size,
     blocks: found.blocks,
     isDirectory: found.isDirectory(),
+    mtime: timespecFromMs(found.mtimeMs),
   };
 }

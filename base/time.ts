@@ -30,6 +30,12 @@ export function timespecFromNs(ns: bigint): Timespec {
     : { sec: Number(sec), nsec: Number(nsec) };
 }
 
+/** Fractions of a millisecond count; a double holds microseconds for dates of our time. */
+export function timespecFromMs(ms: number): Timespec {
+  const sec = Math.floor(ms / 1000);
+  return { sec, nsec: Math.min(999_999_999, Math.max(0, Math.round((ms - sec * 1000) * 1e6))) };
+}
+
 /** ISO 8601 with nanoseconds. */
 export function formatTime(time: Timespec): string {
   const whole = new Date(time.sec * 1000);
@@ -54,8 +60,7 @@ export class SystemClock implements Clock {
       this.#anchorMonotonicMs = monotonicMs;
       ms = wallMs;
     }
-    const sec = Math.floor(ms / 1000);
-    return { sec, nsec: Math.min(999_999_999, Math.max(0, Math.floor((ms - sec * 1000) * 1e6))) };
+    return timespecFromMs(ms);
   }
 
   monotonicMs(): number {
