@@ -11,12 +11,12 @@ import { getAttributes, setAttributes } from './operations/attributes.ts';
 import { allocate, copyRange, open, read, release, seek, write } from './operations/files.ts';
 import { listDirectory } from './operations/listing.ts';
 import { create, createUnnamed, lookup, makeDirectory, makeLink, makeNode, makeSymlink } from './operations/make.ts';
-import { forget, removeDirectory, unlink } from './operations/remove.ts';
+import { forget, reclaim, removeDirectory, unlink } from './operations/remove.ts';
 import { rename } from './operations/rename.ts';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattrs.ts';
 import { Packer } from './packer.ts';
 import { recover } from './recovery.ts';
-import { flushOwn } from './settle.ts';
+import { flushOwn, settle } from './settle.ts';
 import { statistics } from './statistics.ts';
 import type { Caller, NewNode, Operations, ReadRequest, WriteRequest } from './types.ts';
 import { Deferred, type WorkerDone, type WorkerJobs } from './types.ts';
@@ -86,6 +86,27 @@ export class Filesystem implements Operations {
       deferred.settle(this.#syncNow());
     }
     return deferred;
+  }
+
+  /**
+   * The mount is gone, so nobody can reach a file any more (the kernel drops RELEASE and FORGET that it still had to
+   * send): everything settles, orphans go, and what waits is packed. `shutDown` follows once this is settled.
+   */
+  beginStop(): Deferred<void> {
+    const core = this.#core;
+    if (!core.options.readOnly && core.broken === undefined) {
+      for (const live of [...core.live.all()]) {
+        live.handles = 0;
+        live.writers = 0;
+        settle(core, live);
+        core.live.dropIfIdle(live);
+      }
+      for (const ino of [...core.namespace.orphans()]) {
+        const inode = core.namespace.inode(ino);
+        if (inode !== undefined) reclaim(core, inode);
+      }
+    }
+    return this.sync({ packed: true });
   }
 
   describe(ino: Ino): Result<InodeDescription> {

@@ -16,6 +16,8 @@ import type { WorkerPool } from './worker_pool.ts';
 
 /** Requests served before messages and timers get their turn. */
 const REQUESTS_A_ROUND = 64;
+/** How long the end may wait for workers to pack what waits; what is left stays in own files, which are durable too. */
+const DRAIN_MS = 60_000;
 /** Longest sleep: a lost wake-up would cost no more than this. */
 const MAX_SLEEP_MS = 1_000;
 
@@ -56,9 +58,25 @@ export class ControlLoop {
     while (!this.#hasEnded) {
       const isIdle = this.#serve();
       const untilNextMs = this.#parts.filesystem.tick();
-      if (this.#isStopping && isIdle) return;
+      if (this.#isStopping && isIdle) break;
       this.#sleep(isIdle && !this.#hasEnded ? Math.max(0, Math.min(MAX_SLEEP_MS, untilNextMs)) : 0);
     }
+    this.#drain();
+  }
+
+  /** Nothing is read from the kernel any more; the workers finish. */
+  #drain(): void {
+    this.#isMounted = false;
+    let isDone = false;
+    this.#parts.filesystem.beginStop().whenSettled(() => {
+      isDone = true;
+    });
+    const endMs = performance.now() + DRAIN_MS;
+    while (!isDone && performance.now() < endMs) {
+      const untilNextMs = this.#parts.filesystem.tick();
+      if (!isDone) this.#sleep(Math.max(0, Math.min(MAX_SLEEP_MS, untilNextMs)));
+    }
+    if (!isDone) this.#parts.log.warn({ afterMs: DRAIN_MS }, 'Some files were not packed before the end');
   }
 
   /** True when the kernel has no more requests for now, or none may be taken. */

@@ -33,7 +33,7 @@ export interface BindingOptions extends NegotiationOptions {
   /** How long the kernel may remember that a name does not exist; 0, the default: not at all. */
   readonly negativeEntrySec?: number;
   /** What the predecessor of this daemon agreed with the kernel on a mount that is taken over. */
-  readonly negotiated?: Negotiated;
+  readonly negotiated?: Negotiated | undefined;
 }
 
 export interface ExchangeArguments {
@@ -150,6 +150,11 @@ export class Exchange {
     this.#opened = undefined;
     if (open.directory) this.operations.releaseDirectory(open.ino, open.handle);
     else this.operations.release(open.ino, open.handle);
+  }
+
+  /** Sends a notification; only kinds that wait for no request (see notifications.ts). */
+  notify(message: Uint8Array): void {
+    this.#transmit(message);
   }
 
   /** The outcome of an operation that may answer later; the reply is sent when it does. */

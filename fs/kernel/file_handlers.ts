@@ -6,6 +6,7 @@ import type { Ino } from '../../base/units.ts';
 import { type Entry, FOPEN_NOFLUSH, type OpenReply } from '../types.ts';
 import { type Exchange, fail } from './exchange.ts';
 import { entryName } from './names.ts';
+import { invalidateAttributes } from './notifications.ts';
 import { BODY, createInBytes, PAYLOAD, writeInBytes } from './protocol.ts';
 import { encodeCopied, encodeEntry, encodeOffset, encodeOpen, encodeWritten } from './replies.ts';
 import {
@@ -35,13 +36,23 @@ export function open(x: Exchange): number {
   const { flags, killPrivileges } = decodeOpen(x.requestView);
   const truncates = (flags & O_TRUNC) !== 0;
   if (x.options.readOnly === true && (truncates || (flags & O_ACCMODE) !== 0)) return fail(E.EROFS);
-  if (truncates && killPrivileges) {
-    // The bits go first: after a crash between the two a file may lack them needlessly, never keep them wrongly.
-    const killed = x.operations.setAttributes(x.caller, x.ino, { killPrivileges: true });
-    if (isErrno(killed)) return fail(killed);
-  }
+  const dropped = truncates && killPrivileges ? dropPrivileges(x) : undefined;
+  if (isErrno(dropped)) return fail(dropped);
   const result = x.operations.open(x.caller, x.ino, flags & ~(O_CREAT | O_EXCL));
   return replyOpen(x, result, PAYLOAD);
+}
+
+/**
+ * Takes setuid and setgid from a file before it is truncated: after a crash between the two it may lack them needlessly,
+ * never keep them wrongly. The kernel does not notice by itself that this open changed the mode, so it is told.
+ */
+function dropPrivileges(x: Exchange): Result<void> {
+  const before = x.operations.getAttributes(x.ino);
+  if (isErrno(before)) return before;
+  const after = x.operations.setAttributes(x.caller, x.ino, { killPrivileges: true });
+  if (isErrno(after)) return after;
+  if (after.attributes.mode !== before.attributes.mode) x.notify(invalidateAttributes(x.ino));
+  return undefined;
 }
 
 /** ENOSYS would make the kernel stop sending opens, for all files. */

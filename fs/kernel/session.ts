@@ -12,9 +12,17 @@ import { invalidateAttributes, resendRequests } from './notifications.ts';
 import { OPCODE_TABLE } from './opcode_table.ts';
 import { inHeaderBytes, OPCODE_LIMIT, outHeaderBytes } from './protocol.ts';
 
+/** What the session reads from and writes to: bytes moved, or -errno. Never waits. */
+export interface Device {
+  read(into: Uint8Array): number;
+  write(message: Uint8Array): number;
+}
+
 export interface SessionArguments {
   /** /dev/fuse, opened O_NONBLOCK and mounted; it stays the caller's. */
   readonly fd: number;
+  /** Stands in for the descriptor. */
+  readonly device?: Device;
   readonly operations: Operations;
   readonly log: Log;
   readonly options?: BindingOptions;
@@ -33,7 +41,7 @@ const ECONNABORTED = 103;
 export class Session {
   /** Requests by opcode; 0 counts those of unknown opcodes. */
   readonly counts = new Float64Array(OPCODE_LIMIT);
-  readonly #fd: number;
+  readonly #device: Device;
   readonly #log: Log;
   readonly #exchange: Exchange;
   #unmounted = false;
@@ -41,7 +49,8 @@ export class Session {
   #served = 0;
 
   constructor(given: SessionArguments) {
-    this.#fd = given.fd;
+    const { fd } = given;
+    this.#device = given.device ?? { read: (into) => read(fd, into), write: (message) => write(fd, message) };
     this.#log = given.log;
     this.#exchange = new Exchange({
       operations: given.operations,
@@ -79,7 +88,7 @@ export class Session {
   serve(budget: number): Served {
     const exchange = this.#exchange;
     for (let left = budget; left > 0 && !this.#unmounted; left -= 1) {
-      const received = read(this.#fd, exchange.request);
+      const received = this.#device.read(exchange.request);
       if (received < 0) {
         if (received === -E.EAGAIN.number) return 'idle';
         this.#readFailed(-received);
@@ -133,8 +142,8 @@ export class Session {
 
   /** Bytes written, or -errno. ENOENT: nobody waits for this reply any more (or the kernel does not have the inode). */
   #transmit(message: Uint8Array): number {
-    let outcome = write(this.#fd, message);
-    while (outcome === -E.EINTR.number) outcome = write(this.#fd, message);
+    let outcome = this.#device.write(message);
+    while (outcome === -E.EINTR.number) outcome = this.#device.write(message);
     if (outcome === -E.ENODEV.number) this.#unmounted = true;
     else if (outcome < 0 && outcome !== -E.ENOENT.number) {
       const fields = { errno: errnoOf(-outcome).name, opcode: this.#exchange.opcode, bytes: message.length };

@@ -38,11 +38,11 @@ export function getXattr(core: Core, _caller: Caller, ino: Ino, name: Uint8Array
   return core.namespace.xattr(ino, name) ?? E.ENODATA;
 }
 
-export function listXattrs(core: Core, _caller: Caller, ino: Ino): Result<Uint8Array> {
+export function listXattrs(core: Core, caller: Caller, ino: Ino): Result<Uint8Array> {
   const inode = core.inode(ino);
   if (isErrno(inode)) return inode;
   const stored = (inode.flags & FLAG_XATTRS) === 0 ? [] : core.namespace.xattrNames(ino);
-  const names = stored.filter((name) => core.options.acl || !isAclName(decoder.decode(name)));
+  const names = stored.filter((name) => isListed(core, caller, decoder.decode(name)));
   const shown = core.options.layoutXattrs ? LAYOUT_NAMES.map((name) => encoder.encode(name)) : [];
   const size = [...names, ...shown].reduce((sum, name) => sum + name.length + 1, 0);
   const list = new Uint8Array(size);
@@ -52,6 +52,15 @@ export function listXattrs(core: Core, _caller: Caller, ino: Ino): Result<Uint8A
     at += name.length + 1;
   }
   return list;
+}
+
+/**
+ * The kernel keeps `trusted.*` from whoever lacks CAP_SYS_ADMIN when it is read, but leaves the list to the filesystem,
+ * which is told no capabilities: root stands for them.
+ */
+function isListed(core: Core, caller: Caller, name: string): boolean {
+  if (isAclName(name)) return core.options.acl;
+  return caller.uid === 0 || !name.startsWith('trusted.');
 }
 
 export function setXattr(core: Core, _caller: Caller, ino: Ino, change: XattrChange): Result<void> {
