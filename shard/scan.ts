@@ -79,13 +79,13 @@ export class ShardScan {
 
   *dentries(): Generator<ScannedDentry | DamagedRow> {
     const statement = this.#shard.file
-      .prepare<[...Key3, number], [slot: number, dir: number, ...DentryColumns]>(
-        'SELECT slot, dir, position, name, ino, type, crc FROM dentries WHERE (slot, dir, position) > (?, ?, ?) ORDER BY slot, dir, position LIMIT ?',
+      .prepare<Key3, [slot: number, dir: number, ...DentryColumns]>(
+        `SELECT slot, dir, position, name, ino, type, crc FROM dentries WHERE (slot, dir, position) > (?, ?, ?) ORDER BY slot, dir, position LIMIT ${SLICE}`,
       )
       .raw(true);
     let last: Key3 = [-1, 0, 0];
     for (;;) {
-      const slice = statement.all(...last, SLICE);
+      const slice = statement.all(...last);
       for (const [slotNumber, dirNumber, ...columns] of slice) {
         last = [slotNumber, dirNumber, columns[0]];
         const slot = slotNumber as Slot;
@@ -99,11 +99,11 @@ export class ShardScan {
 
   *inodes(): Generator<Inode | DamagedRow> {
     const statement = this.#shard.file
-      .prepare<[number, number], [number, Buffer]>('SELECT id, row FROM inodes WHERE id > ? ORDER BY id LIMIT ?')
+      .prepare<[number], [number, Buffer]>(`SELECT id, row FROM inodes WHERE id > ? ORDER BY id LIMIT ${SLICE}`)
       .raw(true);
     let last = 0;
     for (;;) {
-      const slice = statement.all(last, SLICE);
+      const slice = statement.all(last);
       for (const [id, row] of slice) {
         last = id;
         const ino = inoOfRowId(id);
@@ -116,13 +116,13 @@ export class ShardScan {
 
   *partitions(): Generator<Partition | DamagedRow> {
     const statement = this.#shard.file
-      .prepare<[...Key3, number], [...Key3, ...PartitionColumns]>(
-        'SELECT slot, dir, part, entries, directories, changed_sec, changed_nsec, lsn, boundary, crc FROM partitions WHERE (slot, dir, part) > (?, ?, ?) ORDER BY slot, dir, part LIMIT ?',
+      .prepare<Key3, [...Key3, ...PartitionColumns]>(
+        `SELECT slot, dir, part, entries, directories, changed_sec, changed_nsec, lsn, boundary, crc FROM partitions WHERE (slot, dir, part) > (?, ?, ?) ORDER BY slot, dir, part LIMIT ${SLICE}`,
       )
       .raw(true);
     let last: Key3 = [-1, 0, 0];
     for (;;) {
-      const slice = statement.all(...last, SLICE);
+      const slice = statement.all(...last);
       for (const [slotNumber, dirNumber, index, ...columns] of slice) {
         last = [slotNumber, dirNumber, index];
         const slot = slotNumber as Slot;
@@ -136,13 +136,13 @@ export class ShardScan {
 
   *xattrs(): Generator<ScannedXattr | DamagedRow> {
     const statement = this.#shard.file
-      .prepare<[number, Uint8Array, number], [number, Buffer]>(
-        'SELECT id, name FROM xattrs WHERE (id, name) > (?, ?) ORDER BY id, name LIMIT ?',
+      .prepare<[number, Uint8Array], [number, Buffer]>(
+        `SELECT id, name FROM xattrs WHERE (id, name) > (?, ?) ORDER BY id, name LIMIT ${SLICE}`,
       )
       .raw(true);
     let last: [number, Uint8Array] = [0, new Uint8Array(0)];
     for (;;) {
-      const slice = statement.all(...last, SLICE);
+      const slice = statement.all(...last);
       for (const [id, name] of slice) {
         last = [id, name];
         const ino = inoOfRowId(id);
@@ -170,13 +170,13 @@ export class ShardScan {
   /** Keys of the table `extents`; the rows themselves come with their inodes. */
   *extentKeys(): Generator<ExtentKey> {
     const statement = this.#shard.file
-      .prepare<[...Key3, number], Key3>(
-        'SELECT id, list, offset FROM extents WHERE (id, list, offset) > (?, ?, ?) ORDER BY id, list, offset LIMIT ?',
+      .prepare<Key3, Key3>(
+        `SELECT id, list, offset FROM extents WHERE (id, list, offset) > (?, ?, ?) ORDER BY id, list, offset LIMIT ${SLICE}`,
       )
       .raw(true);
     let last: Key3 = [0, 0, 0];
     for (;;) {
-      const slice = statement.all(...last, SLICE);
+      const slice = statement.all(...last);
       for (const key of slice) {
         last = key;
         yield { ino: inoOfRowId(key[0]), list: key[1], offset: key[2] };
@@ -203,11 +203,11 @@ export class ShardScan {
 
   *#ids(table: 'orphans' | 'own_files' | 'symlinks'): Generator<Ino> {
     const statement = this.#shard.file
-      .prepare<[number, number], number>(`SELECT id FROM ${table} WHERE id > ? ORDER BY id LIMIT ?`)
+      .prepare<[number], number>(`SELECT id FROM ${table} WHERE id > ? ORDER BY id LIMIT ${SLICE}`)
       .pluck(true);
     let last = 0;
     for (;;) {
-      const slice = statement.all(last, SLICE);
+      const slice = statement.all(last);
       for (const id of slice) {
         last = id;
         yield inoOfRowId(id);

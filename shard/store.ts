@@ -231,7 +231,7 @@ export class NamespaceStore {
     const to = base + POSITIONS_PER_HASH - 1;
     try {
       const shard = this.#databases.shardOf(slot);
-      const found = shard.dentries({ slot, dir: dir.ino, from: base, to, limit: POSITIONS_PER_HASH });
+      const found = shard.dentries({ slot, dir: dir.ino, from: base, to });
       if (found.damaged > 0) this.#damaged('dentries', dir.ino);
       this.#lastRange = { dir: dir.ino, base, found };
       return found;
@@ -342,10 +342,10 @@ export class NamespaceStore {
         const index = partitionIndexOf(dir.partitions, from);
         const slot = partitionSlot(dir.ino, index);
         const { end } = partitionRange(dir.partitions, index);
-        const range = { slot, dir: dir.ino, from, to: end - 1, limit: limit - found.length };
-        const part = this.#databases.shardOf(slot).dentries(range);
+        const part = this.#databases.shardOf(slot).dentrySlice({ slot, dir: dir.ino, from, to: end - 1 });
         if (part.damaged > 0) this.#damaged('dentries', dir.ino);
-        found.push(...part.rows);
+        const wanted = limit - found.length;
+        found.push(...(part.rows.length > wanted ? part.rows.slice(0, wanted) : part.rows));
         from = part.more ? part.last + 1 : end;
       }
       return found;

@@ -25,8 +25,8 @@ function statements(file: SqliteFile) {
       'INSERT OR REPLACE INTO volumes(id, name, tier, kind, paths, data_cells, parity_cells) VALUES(?, ?, ?, ?, ?, ?, ?)',
     ),
     aggregates: file
-      .prepare<[number, number], AggregateColumns>(
-        'SELECT id, volume, state, written, live, newest_mtime_sec, last_read_day FROM aggregates WHERE id > ? ORDER BY id LIMIT ?',
+      .prepare<[number], AggregateColumns>(
+        `SELECT id, volume, state, written, live, newest_mtime_sec, last_read_day FROM aggregates WHERE id > ? ORDER BY id LIMIT ${SLICE}`,
       )
       .raw(true),
     putAggregate: file.prepare<[number, number, string, number, number, number, number]>(
@@ -37,8 +37,8 @@ function statements(file: SqliteFile) {
       .prepare<[number, number], number>('SELECT ino FROM sharers WHERE aggregate = ? AND range_start = ? ORDER BY ino')
       .pluck(true),
     allSharers: file
-      .prepare<[number, number, number, number], [number, number, number]>(
-        'SELECT aggregate, range_start, ino FROM sharers WHERE (aggregate, range_start, ino) > (?, ?, ?) ORDER BY aggregate, range_start, ino LIMIT ?',
+      .prepare<[number, number, number], [number, number, number]>(
+        `SELECT aggregate, range_start, ino FROM sharers WHERE (aggregate, range_start, ino) > (?, ?, ?) ORDER BY aggregate, range_start, ino LIMIT ${SLICE}`,
       )
       .raw(true),
     putSharer: file.prepare<[number, number, number]>(
@@ -127,7 +127,7 @@ export class SystemDatabase {
   *aggregates(): Generator<AggregateRow> {
     let last = 0;
     for (;;) {
-      const slice = this.#sql.aggregates.all(last, SLICE);
+      const slice = this.#sql.aggregates.all(last);
       for (const [id, volume, state, written, live, newestMtimeSec, lastReadDay] of slice) {
         last = id;
         yield {
@@ -162,7 +162,7 @@ export class SystemDatabase {
   *allSharers(): Generator<Sharer> {
     let last: readonly [number, number, number] = [0, 0, 0];
     for (;;) {
-      const slice = this.#sql.allSharers.all(last[0], last[1], last[2], SLICE);
+      const slice = this.#sql.allSharers.all(last[0], last[1], last[2]);
       for (const row of slice) {
         last = row;
         yield { aggregate: row[0] as AggregateId, rangeStart: row[1], ino: row[2] as Ino };
