@@ -43,6 +43,12 @@ def check(function):
     return function
 
 
+def patient(function):
+    """Like check, for one that may take four times as long."""
+    function.seconds = 4 * CHECK_SECONDS
+    return check(function)
+
+
 def main():
     chosen = sys.argv[1:]
     failed = 0
@@ -61,7 +67,7 @@ def main():
 def _run(function):
     """None when the check passed, else what went wrong."""
     os.mkdir(function.__name__, 0o755)
-    return in_child(lambda: _guarded(function), timed=True)
+    return in_child(lambda: _guarded(function), seconds=getattr(function, "seconds", CHECK_SECONDS))
 
 
 def _guarded(function):
@@ -76,8 +82,8 @@ def _guarded(function):
         return f"{type(problem).__name__}: {problem} at {' < '.join(reversed(lines[-3:]))}"
 
 
-def in_child(function, timed=False):
-    """Runs the function in a forked child; gives its result or raises its exception here."""
+def in_child(function, seconds=None):
+    """Runs the function in a forked child; gives its result or raises its exception here; a check has a limit."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -92,8 +98,8 @@ def in_child(function, timed=False):
         finally:
             os._exit(0)
     os.close(writer)
-    if timed:
-        return _await_timed(child, reader)
+    if seconds is not None:
+        return _await_timed(child, reader, seconds)
     with os.fdopen(reader, "rb") as stream:
         content = stream.read()
     status = os.waitpid(child, 0)[1]
@@ -113,20 +119,20 @@ class ChildEnded(Exception):
         self.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
-def _await_timed(child, reader):
+def _await_timed(child, reader, seconds):
     """A check's verdict, with a limit; then whatever it left running is killed."""
 
     def expire(_number, _frame):
         raise TimeoutError
 
     signal.signal(signal.SIGALRM, expire)
-    signal.alarm(CHECK_SECONDS)
+    signal.alarm(seconds)
     try:
         with os.fdopen(reader, "rb") as stream:
             content = stream.read()
         detail = pickle.loads(content)[1] if content else "ended without a word"
     except TimeoutError:
-        detail = f"still running after {CHECK_SECONDS} s"
+        detail = f"still running after {seconds} s"
     finally:
         signal.alarm(0)
     os.kill(child, signal.SIGKILL)
