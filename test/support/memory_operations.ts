@@ -162,6 +162,7 @@ export class MemoryOperations implements Operations {
     }
     this.#get(from.parent).children.delete(keyOf(from.name));
     this.#link(to, source.ino);
+    this.#get(source.ino).parent = to.parent;
     return undefined;
   }
 

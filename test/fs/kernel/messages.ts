@@ -76,5 +76,5 @@ export function serve(exchange: Exchange, request: Uint8Array): Uint8Array {
 
 /** Positive errno of a reply, 0 for success, undefined when there was no reply. */
 export function errnoOfReply(reply: Uint8Array): number | undefined {
-  return reply.length === 0 ? undefined : -viewOf(reply).getInt32(4, true);
+  return reply.length === 0 ? undefined : Math.abs(viewOf(reply).getInt32(4, true));
 }

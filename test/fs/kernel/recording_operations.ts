@@ -15,7 +15,7 @@ export type Call = readonly unknown[];
 
 export const HANDLE = 0x1fedcba987654;
 
-const ATTRIBUTES: Attributes = {
+export const ATTRIBUTES: Attributes = {
   ino: 0x123456789ab as Ino,
   size: 0x1122334455,
   blocks: 77,
