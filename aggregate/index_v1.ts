@@ -11,11 +11,12 @@
  *    80 | extents         | used bytes      | CRC32C          | 0               |
  *    96 | directories: ino 8, path length 2, 0 2, path                          |
  *       | files: ino 8, directory 4, mode 4, uid 4, gid 4, size 8, mtime 8 + 4, name length 2, 0 2, name |
- *       | extents: file 4, length 4, file offset 8, at 4, checksums 4, CRC32C 4 each |
+ *       | extents: file 4, length 4, file offset 8, at 4, stored length 4, codec 2, checksums 2, CRC32C 4 each |
  *       | zeros to a multiple of 4 KiB                                          |
  *
  * `batch at`: bytes from the segment's start; an extent's `at`: bytes from the batch's start. `directory` and `file` are
- * indexes into the lists before. The checksum covers the used bytes, its own field taken as 0.
+ * indexes into the lists before. Codec 0: stored as it is, stored length = length; others are reserved. The checksum covers
+ * the used bytes, its own field taken as 0.
  */
 import { assert } from '../base/assert.ts';
 import { alignUp, getI64, getU53, setI64, setU53, viewOf } from '../base/bytes.ts';
@@ -46,7 +47,8 @@ const AT_CHECKSUM = 88;
 export const INDEX_FIXED_BYTES = 96;
 const DIRECTORY_FIXED_BYTES = 12;
 const FILE_FIXED_BYTES = 48;
-const EXTENT_FIXED_BYTES = 24;
+const EXTENT_FIXED_BYTES = 28;
+const CODEC_NONE = 0;
 
 export interface IndexedDirectory {
   readonly ino: Ino;
@@ -286,7 +288,9 @@ function putExtent(view: DataView, at: number, extent: IndexedExtent): number {
   view.setUint32(at + 4, extent.length, true);
   setU53(view, at + 8, extent.fileOffset);
   view.setUint32(at + 16, extent.at, true);
-  view.setUint32(at + 20, extent.checksums.length, true);
+  view.setUint32(at + 20, extent.length, true);
+  view.setUint16(at + 24, CODEC_NONE, true);
+  view.setUint16(at + 26, extent.checksums.length, true);
   let next = at + EXTENT_FIXED_BYTES;
   for (const each of extent.checksums) {
     view.setUint32(next, each, true);
@@ -298,7 +302,8 @@ function putExtent(view: DataView, at: number, extent: IndexedExtent): number {
 function getExtent(entries: Entries, at: number): IndexedExtent | undefined {
   const { view } = entries;
   const length = view.getUint32(at + 4, true);
-  const count = view.getUint32(at + 20, true);
+  const count = view.getUint16(at + 26, true);
+  if (view.getUint16(at + 24, true) !== CODEC_NONE || view.getUint32(at + 20, true) !== length) return undefined;
   if (count !== Math.ceil(length / CHECKSUM_BLOCK)) return undefined;
   const tail = entries.tail(4 * count);
   if (tail === undefined) return undefined;

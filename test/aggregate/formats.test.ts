@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { decodeHeader, encodeHeader, HEADER_BYTES } from '../../aggregate/header_v1.ts';
@@ -77,7 +77,7 @@ function index(of: BatchIndex = INDEX): Uint8Array {
 /** Compares with the file of that name; PACSFS_WRITE_GOLDEN=1 writes a file that is not there yet. */
 function expectGolden(name: string, bytes: Uint8Array): void {
   const path = join(GOLDEN, name);
-  if (process.env['PACSFS_WRITE_GOLDEN'] === '1') writeFileSync(path, bytes, { flag: 'wx' });
+  if (process.env['PACSFS_WRITE_GOLDEN'] === '1' && !existsSync(path)) writeFileSync(path, bytes);
   expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
 }
 
