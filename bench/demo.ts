@@ -63,7 +63,7 @@ async function visit(tour: Tour, { work, files }: { work: Workspace; files: numb
   const packingSeconds = (Date.now() - packing) / 1000;
 
   tour.step('See where a file lies');
-  await tour.assign('FILE', "find mnt/DEMO0001 -name '*.dcm' | sort | sed -n 1p");
+  await tour.assign('FILE', "find mnt/DEMO0001 -name '2.25*.dcm' | sort | sed -n 1p");
   await tour.command('pacsfs info $FILE');
   const layout = await tour.command('getfattr -n user.pacsfs.layout $FILE');
   if (!layout.includes('="packed"')) throw new Error('a file is not packed after `pacsfs sync --packed`');
@@ -135,6 +135,7 @@ async function main(): Promise<number> {
     return 0;
   } catch (thrown) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);
+    if (!interrupted) for (const line of work.troubles()) tour.say(`   log: ${line}`);
     process.stderr.write(interrupted ? '\ndemo: interrupted, cleaning up\n' : `\ndemo: ${message}\n`);
     return interrupted ? 130 : 1;
   } finally {

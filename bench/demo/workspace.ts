@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MNT_DETACH, mount, umount2 } from '../../base/libc.ts';
 import { readMountTable } from '../../mountd/mount_table.ts';
+import { logPath } from '../../mountd/store_paths.ts';
 
 /** The store, a copy of one study beside it and one in it. */
 const BYTES_PER_IMAGE = 1_300_000;
@@ -23,6 +24,7 @@ const TMPFS_MAGIC = 0x01021994;
 const CONNECTIONS = '/sys/fs/fuse/connections';
 /** How long processes of the mount get to end once its connection is gone. */
 const END_WAIT_MS = 3_000;
+const LOG_LINES = 10;
 
 export class Workspace {
   readonly folder: string;
@@ -47,6 +49,16 @@ export class Workspace {
       } catch {
         // The connection ended in between.
       }
+    }
+  }
+
+  /** The last warnings and errors of the daemon's log, which goes with the folder. */
+  troubles(): string[] {
+    try {
+      const lines = readFileSync(logPath(this.store), 'utf8').trimEnd().split('\n');
+      return lines.filter((line) => !/"level":(10|20|30|"(trace|debug|info)")/.test(line)).slice(-LOG_LINES);
+    } catch {
+      return [];
     }
   }
 

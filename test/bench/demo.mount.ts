@@ -60,7 +60,7 @@ describe('the demo', { timeout: 120_000 }, () => {
     expectNothingLeft();
   });
 
-  it.each(['pacsfs mount', 'main.js write', 'pacsfs sync', 'pacsfs unmount'])(
+  it.each(['pacsfs mount', 'main.js write', 'pacsfs unmount'])(
     'ends with 130 and cleans up when interrupted in `%s`',
     async (command) => {
       const demo = start();
