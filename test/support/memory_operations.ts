@@ -42,6 +42,7 @@ interface Child {
 
 interface Node {
   attributes: Attributes;
+  /** May lie in a larger buffer, into which it grows. */
   data: Uint8Array;
   readonly children: Map<string, Child>;
   readonly xattrs: Map<string, Uint8Array>;
@@ -114,7 +115,7 @@ export class MemoryOperations implements Operations {
     const entry = this.#make(caller, at, { mode: S_IFLNK | 0o777, umask: 0 });
     if (isErrno(entry)) return entry;
     const node = this.#get(entry.attributes.ino);
-    node.data = target.slice();
+    node.data = new Uint8Array(target);
     this.#change(node, { size: target.length });
     return this.#entry(entry.attributes.ino);
   }
@@ -366,8 +367,11 @@ export class MemoryOperations implements Operations {
   }
 
   #resize(node: Node, size: number): void {
-    const data = new Uint8Array(size);
-    data.set(node.data.subarray(0, size));
+    const room = node.data.buffer.byteLength;
+    const used = node.data.length;
+    const data = new Uint8Array(size <= room ? node.data.buffer : new ArrayBuffer(2 * size), 0, size);
+    if (size > room) data.set(node.data);
+    else data.fill(0, Math.min(used, size));
     node.data = data;
     const now = this.#clock.now();
     this.#change(node, { size, blocks: Math.ceil(size / 512), mtime: now, ctime: now });
