@@ -5,7 +5,7 @@ import type { FilesystemStatistics } from './types.ts';
 
 const BLOCK = 4096;
 
-/** Inodes are rows, made as they are needed: 0 of 0, as other filesystems without a fixed table say. */
+/** Inodes are rows, made as they are needed: as many are free as the free space could hold at one block each. */
 export function statistics(core: Core): Result<FilesystemStatistics> {
   let total = 0;
   let free = 0;
@@ -27,8 +27,8 @@ export function statistics(core: Core): Result<FilesystemStatistics> {
     blocks: Math.floor(total / BLOCK),
     blocksFree: Math.floor(free / BLOCK),
     blocksAvailable: Math.floor(available / BLOCK),
-    files: 0,
-    filesFree: 0,
+    files: Math.floor(total / BLOCK),
+    filesFree: Math.floor(available / BLOCK),
     nameMax: NAME_MAX,
   };
 }

@@ -8,6 +8,7 @@ import { FLAG_ACL_ACCESS, type Inode } from '../../shard/rows.ts';
 import { chmodAcl, parseAcl, serialiseAcl } from '../acl.ts';
 import { beginChange, dropPrivileges, noteChange, releaseExtents, withoutPrivileges } from '../contents.ts';
 import { type Core, MAX_FILE_SIZE, PERMISSION_BITS, S_IFDIR, S_IFMT, S_IFREG } from '../core.ts';
+import { settle } from '../settle.ts';
 import type { AttributeChanges, AttributesReply, Caller } from '../types.ts';
 import { ACL_ACCESS } from './xattrs.ts';
 
@@ -48,7 +49,9 @@ export function truncate(core: Core, inode: Inode, size: number): Result<Inode> 
   noteChange(core, change.live, 0);
   change.live.size = size;
   if (size === 0) change.live.copied = [];
-  return change.inode;
+  // Without a handle no RELEASE will come: the file settles here.
+  if (change.live.handles === 0) settle(core, change.live);
+  return core.namespace.inode(inode.ino) ?? change.inode;
 }
 
 /** Everything but the size, in one record. */
