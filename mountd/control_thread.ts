@@ -10,13 +10,14 @@ import { Session } from '../fs/kernel/session.ts';
 import { NamespaceStore } from '../shard/store.ts';
 import { ControlLoop } from './control_loop.ts';
 import { CRASHED, errnoReason, FAILED, Failure, failureOf } from './failure.ts';
+import { logStream } from './log_stream.ts';
 import type { ControlSetup, ControlToMain } from './messages.ts';
 import { metaFolder } from './store_paths.ts';
 import { Bell } from './wake.ts';
 import { WorkerPool } from './worker_pool.ts';
 
 const setup = workerData as ControlSetup;
-const log = createLog({ name: 'control' });
+const log = createLog({ name: 'control', stream: logStream });
 
 function post(message: ControlToMain): void {
   setup.mainPort.postMessage(message);
@@ -102,4 +103,10 @@ function run(): number {
   return serve(opened, workers, log);
 }
 
-post({ kind: 'ended', exitCode: run() });
+try {
+  post({ kind: 'ended', exitCode: run() });
+} catch (error) {
+  // Errors of other modules' classes lose their message and stack on their way to another thread.
+  log.error({ error }, 'The control thread has crashed');
+  throw error;
+}

@@ -9,6 +9,7 @@ import { createLog } from '../base/log.ts';
 import { AdminServer } from './admin_server.ts';
 import { ControlClient } from './control_client.ts';
 import { CRASHED, FAILED, Failure } from './failure.ts';
+import { logStream } from './log_stream.ts';
 import {
   type ControlSetup,
   type ControlToMain,
@@ -25,7 +26,7 @@ const YOUNG_GENERATION_MB = 32;
 const STATUS_TIMEOUT_MS = 5_000;
 
 const request = JSON.parse(process.argv[2] ?? '') as DaemonRequest;
-const log = createLog({ name: 'daemon' });
+const log = createLog({ name: 'daemon', stream: logStream });
 const wakeFd = eventfd();
 const bell = new Bell(wakeFd);
 const startedAt = Date.now();

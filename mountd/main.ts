@@ -215,4 +215,6 @@ try {
   await buildProgram().parseAsync();
 } catch (error) {
   explain(error);
+  // A look at a mount that hangs would keep the process from ending by itself.
+  if (error instanceof Failure) (await import('../base/libc.ts')).exitNow(Number(process.exitCode));
 }

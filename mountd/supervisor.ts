@@ -80,7 +80,14 @@ class Supervisor {
       });
       this.#daemon.once('exit', (code, signal) => resolve(code ?? SIGNAL_BASE + (SIGNAL_NUMBERS[signal ?? ''] ?? 0)));
     });
-    this.#daemon.on('message', (message: DaemonToSupervisor) => this.#hear(message));
+    this.#daemon.on('message', (message: DaemonToSupervisor) => {
+      try {
+        this.#hear(message);
+      } catch (error) {
+        this.failure ??= failureOf(`mount ${this.#request.mountPoint}`, error);
+        this.stop();
+      }
+    });
     const stop = () => this.stop();
     const hangUp = () => this.#request.foreground && this.stop();
     process.on('SIGTERM', stop).on('SIGINT', stop).on('SIGHUP', hangUp);
@@ -127,15 +134,9 @@ class Supervisor {
 
   #mount(): void {
     if (this.#isStopping) return;
-    try {
-      mountFuse(this.#request, this.#fuseFd);
-      this.#mounted = readMountTable().findLast((entry) => entry.mountPoint === this.#request.mountPoint);
-      this.#tell({ kind: 'mounted' });
-    } catch (error) {
-      this.failure ??= failureOf(`mount ${this.#request.mountPoint}`, error);
-      this.#isStopping = true;
-      this.#tell({ kind: 'stop' });
-    }
+    mountFuse(this.#request, this.#fuseFd);
+    this.#mounted = readMountTable().findLast((entry) => entry.mountPoint === this.#request.mountPoint);
+    this.#tell({ kind: 'mounted' });
   }
 
   #tell(message: SupervisorToDaemon): void {

@@ -2,8 +2,10 @@
 import { workerData } from 'node:worker_threads';
 import { PackWorker } from '../aggregate/pack_worker.ts';
 import { punch } from '../aggregate/punch.ts';
+import { createLog } from '../base/log.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
 import type { WorkerDone, WorkerJob } from '../fs/types.ts';
+import { logStream } from './log_stream.ts';
 import type { WorkerSetup } from './messages.ts';
 import { Bell } from './wake.ts';
 
@@ -13,7 +15,16 @@ const packer = new PackWorker(backing);
 const bell = new Bell(setup.wakeFd);
 
 setup.controlPort.on('message', (job: WorkerJob) => {
-  setup.controlPort.postMessage(perform(job));
+  try {
+    setup.controlPort.postMessage(perform(job));
+  } catch (error) {
+    // Errors of other modules' classes lose their message and stack on their way to another thread.
+    createLog({ name: `worker ${setup.index}`, stream: logStream }).error(
+      { error, job: job.kind },
+      'A worker has crashed',
+    );
+    throw error;
+  }
   bell.ring();
 });
 

@@ -1,6 +1,6 @@
 /** From format to unmount, and every way in which a mount may end. */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PACSFS, pacsfs, TestStore } from '../support/mount_harness.ts';
@@ -67,17 +67,14 @@ describe('a mount', () => {
     }
   });
 
-  it('reads ahead 1 MiB', async () => {
+  it('reads ahead 1 MiB, and has an admin socket for its owner alone, which goes with it', async () => {
     const line = readFileSync('/proc/self/mountinfo', 'utf8')
       .split('\n')
       .find((l) => l.includes(store.mountPoint));
     const device = line?.split(' ')[2];
     expect(readFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, 'utf8').trim()).toBe('1024');
-  });
-
-  it('has an admin socket for its owner alone, which goes with it', async () => {
     const socket = lockRecord().adminSocket ?? '';
-    expect((await store.run('stat', ['-c', '%a', socket])).stdout.trim()).toBe('600');
+    expect(statSync(socket).mode & 0o7777).toBe(0o600);
     await store.unmount();
     expect(existsSync(socket)).toBe(false);
   });
@@ -124,6 +121,17 @@ describe('a mount', () => {
     expect(store.log()).toContain('The daemon ended (137)');
     await store.mount();
     expect(await store.shell('cat f')).toBe('kept\n');
+  });
+
+  it('ends with its thread’s stack in the log when one crashes: here the databases are lost under it', async () => {
+    await store.shell('for i in $(seq 20); do mkdir d$i; done');
+    const shards = join(store.path, 'meta', 'shards');
+    for (const name of readdirSync(shards)) if (!name.endsWith('-shm')) truncateSync(join(shards, name), 0);
+    await store.run('bash', ['-c', 'for i in $(seq 200); do mkdir -p e$i/f || exit 1; done; sync .; ls -R']);
+    await hasEnded();
+    expect(lockRecord()).toMatchObject({ state: 'free', outcome: { code: 70 } });
+    expect(store.log()).toMatch(/The control thread has crashed/);
+    expect(store.log()).toContain('The daemon crashed (70)');
   });
 
   it('ends when its supervisor is killed: the daemon detaches it and makes all durable', async () => {
