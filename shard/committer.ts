@@ -80,11 +80,11 @@ export class Committer {
    */
   #commitAll(lsn: Lsn): boolean {
     const { shards, system } = this.#databases;
-    for (const { file } of [...shards, system]) {
-      if (!file.dirty && file !== system.file) continue;
-      if (file.commit(lsn)) continue;
+    for (const database of [...shards, system]) {
+      if (!database.file.dirty && database !== system) continue;
+      if (database.commit(lsn)) continue;
       for (const record of this.#options.journal.readFrom((this.#durable + 1) as Lsn)) {
-        applyMutations(this.#databases, record.mutations.values());
+        applyMutations(this.#databases, record.mutations);
       }
       return false;
     }
@@ -94,7 +94,7 @@ export class Committer {
   /** Commits a change of `system.db` alone, outside of records; false on a full disk. Nothing else may be pending. */
   commitSystem(): boolean {
     assert(this.pendingRows === this.#databases.system.file.rows, 'Shards have changes that await a barrier');
-    return this.#databases.system.file.commit(this.#durable);
+    return this.#databases.system.commit(this.#durable);
   }
 
   /** Moves every log into its database, as far as readers elsewhere allow. */

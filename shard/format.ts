@@ -100,7 +100,7 @@ function makeShard(folder: string, shard: ShardId, options: FormatOptions): Resu
   try {
     const database = new ShardDatabase(file);
     if (shardOfSlot(slotOf(ROOT_INO), options.shardCount) === shard) putRoot(database, options);
-    if (!file.commit(FIRST_LSN)) return E.ENOSPC;
+    if (!database.commit(FIRST_LSN)) return E.ENOSPC;
   } finally {
     file.close();
   }
@@ -159,7 +159,7 @@ function makeSystem(folder: string, options: FormatOptions): Result<void> {
       system.putSlot(slot as Slot, shardOfSlot(slot as Slot, options.shardCount));
     }
     for (const volume of options.volumes) system.putVolume(volume);
-    if (!file.commit(FIRST_LSN)) return E.ENOSPC;
+    if (!system.commit(FIRST_LSN)) return E.ENOSPC;
   } finally {
     file.close();
   }

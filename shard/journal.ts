@@ -8,7 +8,7 @@ import type { Mutation } from './mutation.ts';
 
 export interface JournalRecord {
   readonly lsn: Lsn;
-  readonly mutations: ReadonlyMap<number | string, Mutation>;
+  readonly mutations: Iterable<Mutation>;
 }
 
 /** LSNs ascend by one. After a failed append or flush a journal is broken and says so; no flush is tried twice. */

@@ -10,6 +10,7 @@ import type { Timespec } from '../base/time.ts';
 import { type AggregateId, type Ino, inoOf, type Lsn, type Position, type Slot } from '../base/units.ts';
 import { INLINE_EXTENTS } from './inode_format.ts';
 import { type IndexChange, LIST_EXTENTS, LIST_SECOND, type Mutation } from './mutation.ts';
+import { MutationSet, type RowKey } from './mutation_set.ts';
 import { POSITION_LIMIT, partitionIndexes, partitionIndexOf, partitionSlot } from './partition_map.ts';
 import { type Dentry, FLAG_XATTRS, type Inode, type Partition } from './rows.ts';
 import type { Sequences } from './sequences.ts';
@@ -39,8 +40,7 @@ export class Record {
   /** The LSN that it will have. */
   readonly lsn: Lsn;
   readonly #source: RecordSource;
-  /** By row: an inode's number, or a string that names table and key. */
-  readonly #mutations = new Map<number | string, Mutation>();
+  readonly #mutations = new MutationSet();
   readonly #minted = new Set<Ino>();
   #lastDentry: { readonly dir: Ino; readonly position: Position } | undefined;
 
@@ -49,13 +49,13 @@ export class Record {
     this.#source = source;
   }
 
-  get mutations(): ReadonlyMap<number | string, Mutation> {
+  get mutations(): MutationSet {
     return this.#mutations;
   }
 
   /** The inode as this record will leave it; damaged and missing ones are undefined. */
   inode(ino: Ino): Inode | undefined {
-    const pending = this.#mutations.get(ino);
+    const pending = this.#mutations.get(inodeKey(ino));
     if (pending?.kind === 'inode') return pending.inode;
     if (pending?.kind === 'no-inode') return undefined;
     const stored = this.#source.readInode(ino);
@@ -72,11 +72,11 @@ export class Record {
   newIno(slot: Slot): Ino {
     const { sequences } = this.#source;
     const sequence = sequences.take(slot);
-    const key = `s${slot}`;
+    const key = sequenceKey(slot);
     const pending = this.#mutations.get(key);
     const reserved = pending?.kind === 'sequence' ? pending.next : sequences.reserved(slot);
     if (sequence >= reserved)
-      this.#mutations.set(key, { kind: 'sequence', slot, next: sequences.blockAfter(sequence) });
+      this.#mutations.put(key, { kind: 'sequence', slot, next: sequences.blockAfter(sequence) });
     const ino = inoOf(slot, sequence);
     this.#minted.add(ino);
     return ino;
@@ -84,7 +84,8 @@ export class Record {
 
   /** For repairs: all sequences of the slot below `next` count as used. */
   reserve(slot: Slot, next: number): void {
-    this.#mutations.set(`s${slot}`, { kind: 'sequence', slot, next });
+    this.#source.sequences.skipTo(slot, next);
+    this.#mutations.put(sequenceKey(slot), { kind: 'sequence', slot, next });
   }
 
   /** Puts the row, with this record's LSN. A directory that had no row also gets its partition 0, empty. */
@@ -93,14 +94,14 @@ export class Record {
     const stored = this.#minted.has(inode.ino) ? E.ENOENT : this.#source.readInode(inode.ino);
     const isNew = stored === E.ENOENT;
     const before = isErrno(stored) ? undefined : stored;
-    this.#mutations.set(inode.ino, {
+    this.#mutations.put(inodeKey(inode.ino), {
       kind: 'inode',
       inode: row,
       lists: changedLists(before, row, isNew),
       own: indexChange(row.layout === 'own', isNew ? false : before && before.layout === 'own'),
       orphan: indexChange(row.nlink === 0, isNew ? false : before && before.nlink === 0),
     });
-    if (isNew && isDirectory(inode) && !this.#mutations.has(partitionKey(inode.ino, 0)))
+    if (isNew && isDirectory(inode) && this.#mutations.get(partitionKey(inode.ino, 0)) === undefined)
       this.putPartition({
         slot: partitionSlot(inode.ino, 0),
         dir: inode.ino,
@@ -119,7 +120,7 @@ export class Record {
     const before = isErrno(stored) ? undefined : stored;
     // Of an inode that cannot be read nobody knows what hangs on it: everything is looked for.
     const unknown = before === undefined;
-    this.#mutations.set(ino, {
+    this.#mutations.put(inodeKey(ino), {
       kind: 'no-inode',
       ino,
       extents: unknown || before.extents.length > INLINE_EXTENTS || before.second.length > INLINE_EXTENTS,
@@ -137,7 +138,7 @@ export class Record {
     assert(dentry.dir === dir.ino, 'A dentry names another directory than it is put into');
     assert(dentry.name.length >= 1 && dentry.name.length <= 255, `Name of ${dentry.name.length} bytes`);
     const slot = partitionSlot(dir.ino, partitionIndexOf(dir.partitions, dentry.position));
-    this.#mutations.set(dentryKey(slot, dir.ino, dentry.position), { kind: 'dentry', slot, dentry });
+    this.#mutations.put(dentryKey(slot, dir.ino, dentry.position), { kind: 'dentry', slot, dentry });
     this.#lastDentry = dentry;
   }
 
@@ -149,7 +150,7 @@ export class Record {
 
   /** For repairs: a dentry row wherever it lies, of a directory that need not exist. */
   deleteDentryRow(slot: Slot, dir: Ino, position: Position): void {
-    this.#mutations.set(dentryKey(slot, dir, position), { kind: 'no-dentry', slot, dir, position });
+    this.#mutations.put(dentryKey(slot, dir, position), { kind: 'no-dentry', slot, dir, position });
   }
 
   /** Counts a change of a directory's entries in its partition, whose time becomes the directory's mtime and ctime. */
@@ -169,59 +170,56 @@ export class Record {
   }
 
   putPartition(partition: Partition): void {
-    this.#mutations.set(partitionKey(partition.dir, partition.index), { kind: 'partition', partition });
+    this.#mutations.put(partitionKey(partition.dir, partition.index), { kind: 'partition', partition });
   }
 
   deletePartition(slot: Slot, dir: Ino, index: number): void {
-    this.#mutations.set(partitionKey(dir, index), { kind: 'no-partition', slot, dir, index });
+    this.#mutations.put(partitionKey(dir, index), { kind: 'no-partition', slot, dir, index });
   }
 
   /** The caller sets FLAG_XATTRS in the inode's row. */
   putXattr(ino: Ino, name: Uint8Array, value: Uint8Array): void {
-    this.#mutations.set(xattrKey(ino, name), { kind: 'xattr', ino, name, value });
+    this.#mutations.put(xattrKey(ino, name), { kind: 'xattr', ino, name, value });
   }
 
   deleteXattr(ino: Ino, name: Uint8Array): void {
-    this.#mutations.set(xattrKey(ino, name), { kind: 'no-xattr', ino, name });
+    this.#mutations.put(xattrKey(ino, name), { kind: 'no-xattr', ino, name });
   }
 
   deleteXattrs(ino: Ino): void {
     // Puts that this record made before must not be applied after the delete, nor outlive it.
-    for (const [key, { kind, ...rest }] of this.#mutations) {
-      if ((kind === 'xattr' || kind === 'no-xattr' || kind === 'no-xattrs') && 'ino' in rest && rest.ino === ino)
-        this.#mutations.delete(key);
-    }
-    this.#mutations.set(`X${ino}`, { kind: 'no-xattrs', ino });
+    this.#mutations.drop((other) => XATTR_KINDS.has(other.kind) && 'ino' in other && other.ino === ino);
+    this.#mutations.put(rowKey('X', ino), { kind: 'no-xattrs', ino });
   }
 
   putSymlink(ino: Ino, target: Uint8Array): void {
-    this.#mutations.set(`l${ino}`, { kind: 'symlink', ino, target });
+    this.#mutations.put(rowKey('l', ino), { kind: 'symlink', ino, target });
   }
 
   /** For repairs; `deleteInode` takes the target along. */
   deleteSymlink(ino: Ino): void {
-    this.#mutations.set(`l${ino}`, { kind: 'no-symlink', ino });
+    this.#mutations.put(rowKey('l', ino), { kind: 'no-symlink', ino });
   }
 
   /** For repairs; puts and deletes of inodes keep the indexes themselves. */
   setIndex(ino: Ino, index: 'own_files' | 'orphans', present: boolean): void {
-    this.#mutations.set(`i${index}/${ino}`, { kind: 'index', ino, index, present });
+    this.#mutations.put(rowKey('i', ino, 0, index), { kind: 'index', ino, index, present });
   }
 
   putAggregate(row: AggregateRow): void {
-    this.#mutations.set(`a${row.id}`, { kind: 'aggregate', row });
+    this.#mutations.put(rowKey('a', row.id), { kind: 'aggregate', row });
   }
 
   deleteAggregate(id: AggregateId): void {
-    this.#mutations.set(`a${id}`, { kind: 'no-aggregate', id });
+    this.#mutations.put(rowKey('a', id), { kind: 'no-aggregate', id });
   }
 
   putSharer(aggregate: AggregateId, rangeStart: number, ino: Ino): void {
-    this.#mutations.set(`h${aggregate}/${rangeStart}/${ino}`, { kind: 'sharer', aggregate, rangeStart, ino });
+    this.#mutations.put(rowKey('h', aggregate, rangeStart, ino), { kind: 'sharer', aggregate, rangeStart, ino });
   }
 
   deleteSharer(aggregate: AggregateId, rangeStart: number, ino: Ino): void {
-    this.#mutations.set(`h${aggregate}/${rangeStart}/${ino}`, { kind: 'no-sharer', aggregate, rangeStart, ino });
+    this.#mutations.put(rowKey('h', aggregate, rangeStart, ino), { kind: 'no-sharer', aggregate, rangeStart, ino });
   }
 }
 
@@ -229,16 +227,30 @@ function isDirectory(inode: Inode): boolean {
   return (inode.mode & MODE_TYPE) === MODE_DIRECTORY;
 }
 
-function dentryKey(slot: Slot, dir: Ino, position: Position): string {
-  return `d${slot}/${dir}/${position}`;
+const XATTR_KINDS: ReadonlySet<Mutation['kind']> = new Set(['xattr', 'no-xattr', 'no-xattrs']);
+
+function rowKey(table: string, first: number, second = 0, third: number | string = 0): RowKey {
+  return { table, first, second, third };
 }
 
-function partitionKey(dir: Ino, index: number): string {
-  return `p${dir}/${index}`;
+function inodeKey(ino: Ino): RowKey {
+  return rowKey('n', ino);
 }
 
-function xattrKey(ino: Ino, name: Uint8Array): string {
-  return `x${ino}/${Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1')}`;
+function dentryKey(slot: Slot, dir: Ino, position: Position): RowKey {
+  return rowKey('d', dir, position, slot);
+}
+
+function partitionKey(dir: Ino, index: number): RowKey {
+  return rowKey('p', dir, index);
+}
+
+function sequenceKey(slot: Slot): RowKey {
+  return rowKey('s', slot);
+}
+
+function xattrKey(ino: Ino, name: Uint8Array): RowKey {
+  return rowKey('x', ino, 0, Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1'));
 }
 
 /** Only a change of an index is written; when the row before is unknown, all is. */

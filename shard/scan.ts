@@ -75,6 +75,7 @@ export class ShardScan {
 
   constructor(shard: ShardDatabase) {
     this.#shard = shard;
+    shard.writeDeferred();
   }
 
   *dentries(): Generator<ScannedDentry | DamagedRow> {

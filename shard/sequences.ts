@@ -22,15 +22,24 @@ export class Sequences {
   }
 
   take(slot: Slot): number {
-    if (this.#next[slot] === 0) {
-      const first = this.#load(slot) ?? FIRST_FREE_SEQUENCE;
-      this.#next[slot] = first;
-      this.#reserved[slot] = first;
-    }
+    this.#loadOnce(slot);
     const sequence = this.#next[slot] ?? 0;
     assert(sequence < SEQUENCE_LIMIT, `Slot ${slot} has used up its sequences`);
     this.#next[slot] = sequence + 1;
     return sequence;
+  }
+
+  /** None below `next` is given out any more. */
+  skipTo(slot: Slot, next: number): void {
+    this.#loadOnce(slot);
+    this.#next[slot] = Math.max(next, this.#next[slot] ?? 0);
+  }
+
+  #loadOnce(slot: Slot): void {
+    if (this.#next[slot] !== 0) return;
+    const first = this.#load(slot) ?? FIRST_FREE_SEQUENCE;
+    this.#next[slot] = first;
+    this.#reserved[slot] = first;
   }
 
   reserved(slot: Slot): number {

@@ -6,6 +6,7 @@
 import { viewOf } from '../base/bytes.ts';
 import type { Extent } from '../base/layout.ts';
 import type { Ino, Lsn, Position, Slot } from '../base/units.ts';
+import { DeferredRows, type IndexName } from './deferred_rows.ts';
 import { decodeExtent, encodeExtent, MAX_EXTENT_BYTES } from './extent_format.ts';
 import { decodeInode, INLINE_EXTENTS, InodeEncoder } from './inode_format.ts';
 import { type InodeDelete, type InodePut, LIST_EXTENTS, LIST_SECOND } from './mutation.ts';
@@ -118,6 +119,8 @@ function statements(file: SqliteFile) {
   };
 }
 
+/** Rows held back at most. */
+const MAX_DEFERRED = 8192;
 const NO_NAME = new Uint8Array(0);
 
 export class ShardDatabase {
@@ -125,6 +128,7 @@ export class ShardDatabase {
   readonly #sql: ReturnType<typeof statements>;
   readonly #encoder = new InodeEncoder();
   readonly #checksums = new RowChecksums();
+  readonly #deferred = new DeferredRows();
   readonly #extentBytes = new Uint8Array(MAX_EXTENT_BYTES);
   readonly #extentView = viewOf(this.#extentBytes);
 
@@ -135,6 +139,25 @@ export class ShardDatabase {
 
   static open(path: string, options: SqliteOpen): ShardDatabase {
     return new ShardDatabase(SqliteFile.open(path, options));
+  }
+
+  /** As `SqliteFile.commit`, with the rows that were held back. */
+  commit(lsn: Lsn): boolean {
+    this.writeDeferred();
+    return this.file.commit(lsn);
+  }
+
+  /** Writes what is held back; before anything reads those tables but by `partition`. */
+  writeDeferred(): void {
+    this.#deferred.flush({
+      partition: (row) => this.#writePartition(row),
+      index: (ino, index, present) => this.#writeIndex(ino, index, present),
+    });
+  }
+
+  #deferredOne(): void {
+    this.file.willWrite();
+    if (this.#deferred.size > MAX_DEFERRED) this.writeDeferred();
   }
 
   inode(ino: Ino): Inode | Damaged | undefined {
@@ -174,10 +197,8 @@ export class ShardDatabase {
     sql.putInode.run(id, this.#encoder.encode(inode));
     if ((put.lists & LIST_EXTENTS) !== 0) this.#putList(inode.ino, 0, inode.extents);
     if ((put.lists & LIST_SECOND) !== 0) this.#putList(inode.ino, 1, inode.second);
-    if (put.own === 'add') sql.addOwn.run(id);
-    else if (put.own === 'remove') sql.removeOwn.run(id);
-    if (put.orphan === 'add') sql.addOrphan.run(id);
-    else if (put.orphan === 'remove') sql.removeOrphan.run(id);
+    if (put.own !== 'keep') this.setIndex(inode.ino, 'own_files', put.own === 'add');
+    if (put.orphan !== 'keep') this.setIndex(inode.ino, 'orphans', put.orphan === 'add');
   }
 
   #putList(ino: Ino, list: number, extents: readonly Extent[]): void {
@@ -199,13 +220,17 @@ export class ShardDatabase {
     if (gone.extents) sql.deleteExtents.run(id);
     if (gone.xattrs) sql.deleteXattrs.run(id);
     if (gone.symlink) sql.deleteSymlink.run(id);
-    if (gone.own) sql.removeOwn.run(id);
-    if (gone.orphan) sql.removeOrphan.run(id);
+    if (gone.own) this.setIndex(gone.ino, 'own_files', false);
+    if (gone.orphan) this.setIndex(gone.ino, 'orphans', false);
   }
 
-  setIndex(ino: Ino, index: 'own_files' | 'orphans', present: boolean): void {
+  setIndex(ino: Ino, index: IndexName, present: boolean): void {
+    this.#deferred.setIndex(ino, index, present);
+    this.#deferredOne();
+  }
+
+  #writeIndex(ino: Ino, index: IndexName, present: boolean): void {
     const { addOwn, removeOwn, addOrphan, removeOrphan } = this.#sql;
-    this.file.willWrite();
     if (index === 'own_files') (present ? addOwn : removeOwn).run(rowIdOf(ino));
     else (present ? addOrphan : removeOrphan).run(rowIdOf(ino));
   }
@@ -257,6 +282,8 @@ export class ShardDatabase {
   }
 
   partition(slot: Slot, dir: Ino, index: number): Partition | Damaged | undefined {
+    const deferred = this.#deferred.partition(dir, index);
+    if (deferred !== undefined) return deferred;
     const columns = this.#sql.partition.get(slot, dir, index);
     return columns === undefined ? undefined : this.partitionOfRow({ slot, dir, index }, columns);
   }
@@ -273,14 +300,19 @@ export class ShardDatabase {
   }
 
   putPartition(partition: Partition): void {
+    this.#deferred.putPartition(partition);
+    this.#deferredOne();
+  }
+
+  #writePartition(partition: Partition): void {
     const { slot, dir, index, entries, directories, changed, lsn, boundary } = partition;
     const crc = this.#checksums.partition(partition);
-    this.file.willWrite();
     const { putPartition } = this.#sql;
     putPartition.run(slot, dir, index, entries, directories, changed.sec, changed.nsec, lsn, boundary, crc);
   }
 
   deletePartition(slot: Slot, dir: Ino, index: number): void {
+    this.#deferred.dropPartition(dir, index);
     this.file.willWrite();
     this.#sql.deletePartition.run(slot, dir, index);
   }

@@ -372,11 +372,11 @@ export class NamespaceStore {
     // Order: journal first (from there on it survives the process), then the open transactions, then memory.
     this.#journal.append([{ lsn: record.lsn, mutations }]);
     try {
-      applyMutations(this.#databases, mutations.values());
+      applyMutations(this.#databases, mutations);
     } catch (thrown) {
       throw new ShardFailure(`Cannot apply record ${record.lsn}: SQLite says ${sqliteCode(thrown)}`, { cause: thrown });
     }
-    for (const mutation of mutations.values()) {
+    for (const mutation of mutations) {
       this.#cache.apply(mutation);
       if (mutation.kind === 'sequence') this.#sequences.committed(mutation.slot, mutation.next);
       else if (mutation.kind === 'dentry' || mutation.kind === 'no-dentry') this.#lastRange = undefined;

@@ -1,6 +1,14 @@
 /** The SQL of `system.db`: what belongs to no directory. It takes part in records and barriers like a shard. */
 import type { AggregateRow, AggregateState, Tier, VolumeKind, VolumeRow } from '../base/layout.ts';
-import { type AggregateId, type Ino, type ShardId, SLOT_COUNT, type Slot, type VolumeId } from '../base/units.ts';
+import {
+  type AggregateId,
+  type Ino,
+  type Lsn,
+  type ShardId,
+  SLOT_COUNT,
+  type Slot,
+  type VolumeId,
+} from '../base/units.ts';
 import { StoreError } from './failure.ts';
 import { SqliteFile, type SqliteOpen } from './sqlite_file.ts';
 
@@ -67,6 +75,11 @@ export class SystemDatabase {
 
   static open(path: string, options: SqliteOpen): SystemDatabase {
     return new SystemDatabase(SqliteFile.open(path, options));
+  }
+
+  /** As `SqliteFile.commit`. */
+  commit(lsn: Lsn): boolean {
+    return this.file.commit(lsn);
   }
 
   text(key: string): string {
