@@ -202,13 +202,16 @@ export class Core {
   }
 
   /** Relatime: an access is noted when the last one noted is older than the last change, or than a day. */
-  noteAccess(inode: Inode, times: { readonly mtime: Timespec; readonly ctime: Timespec }): void {
-    if (this.options.noAtime || this.options.readOnly) return;
+  wantsAccess(inode: Inode, times: { readonly mtime: Timespec; readonly ctime: Timespec }): boolean {
+    if (this.options.noAtime || this.options.readOnly) return false;
     const atime = this.#lazyAtimes.get(inode.ino) ?? inode.atime;
-    const now = this.now();
-    const stale = compareTimes(atime, times.mtime) <= 0 || compareTimes(atime, times.ctime) <= 0;
-    if (!stale && now.sec - atime.sec < RELATIME_SEC) return;
-    this.#lazyAtimes.set(inode.ino, now);
+    if (compareTimes(atime, times.mtime) <= 0 || compareTimes(atime, times.ctime) <= 0) return true;
+    return this.now().sec - atime.sec >= RELATIME_SEC;
+  }
+
+  noteAccess(inode: Inode, times: { readonly mtime: Timespec; readonly ctime: Timespec }): void {
+    if (!this.wantsAccess(inode, times)) return;
+    this.#lazyAtimes.set(inode.ino, this.now());
     if (this.#lazyAtimes.size >= LAZY_ATIMES) this.recordAccesses();
   }
 

@@ -21,6 +21,7 @@ import { truncate } from './attributes.ts';
 const O_ACCMODE = 3;
 const O_RDONLY = 0;
 const O_TRUNC = 0o1000;
+const O_NOATIME = 0o1000000;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 /** Bytes that one COPY_FILE_RANGE copies at most, so that others are not kept waiting; callers ask again. */
@@ -33,10 +34,11 @@ export function open(core: Core, caller: Caller, ino: Ino, flags: number): Resul
   const type = inode.mode & S_IFMT;
   if (type === S_IFDIR) return E.EISDIR;
   if (type !== S_IFREG) return E.ENXIO;
-  const writes = (flags & O_ACCMODE) !== O_RDONLY;
-  const refused = writes ? core.refusal() : undefined;
+  // O_TRUNC counts with O_RDONLY too: the kernel has checked the permission to write, and leaves the rest to OPEN.
+  const truncates = (flags & O_TRUNC) !== 0;
+  const refused = truncates || (flags & O_ACCMODE) !== O_RDONLY ? core.refusal() : undefined;
   if (refused !== undefined) return refused;
-  if ((flags & O_TRUNC) !== 0 && writes) {
+  if (truncates) {
     const failed = truncateAtOpen(core, caller, inode);
     if (failed !== undefined) return failed;
   }
@@ -53,7 +55,9 @@ export function countOpen(core: Core, inode: Inode, flags: number): OpenReply {
     live.version += 1;
     core.packer.cancel(inode.ino);
   }
-  return { handle: flags & 0x7fffffff, openFlags: FOPEN_KEEP_CACHE | FOPEN_NOFLUSH };
+  // A read from the page cache tells nobody: where relatime would note an access, the next read has to come here.
+  const keep = core.wantsAccess(inode, live.size === undefined ? inode : live) ? 0 : FOPEN_KEEP_CACHE;
+  return { handle: flags & 0x7fffffff, openFlags: keep | FOPEN_NOFLUSH };
 }
 
 export function release(core: Core, ino: Ino, handle: number): void {
@@ -74,7 +78,7 @@ export function read(core: Core, request: ReadRequest, into: Uint8Array): number
   const length = Math.min(into.length, size - request.offset);
   if (length <= 0) return 0;
   const target = length === into.length ? into : into.subarray(0, length);
-  core.noteAccess(inode, live?.size === undefined ? inode : live);
+  if ((request.handle & O_NOATIME) === 0) core.noteAccess(inode, live?.size === undefined ? inode : live);
   if (inode.own === undefined) return core.data.read(inode.extents, { offset: request.offset, length, size }, target);
   const file = core.data.openOwn(inode.own);
   if (isErrno(file)) return lostBytes(core, inode, file.name);

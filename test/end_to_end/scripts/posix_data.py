@@ -15,9 +15,10 @@ PUNCH = FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE
 
 def both_layouts(name, data):
     """The same file twice: once as written, once from an aggregate."""
-    yield make(f"{name}-own", data)
-    yield make(f"{name}-packed", data)
+    make(f"{name}-packed", data)
     packed(f"{name}-packed")
+    yield make(f"{name}-own", data)
+    yield f"{name}-packed"
 
 
 def segments(fd):
@@ -435,7 +436,8 @@ def space():
     equal(found.f_namemax, 255, "longest name")
     true(found.f_bsize >= 512 and found.f_frsize >= 512, "block sizes")
     true(0 < found.f_bavail <= found.f_bfree < found.f_blocks, f"blocks: {found}")
-    true(found.f_files > found.f_ffree > 0, f"inodes: {found}")
+    # Both may be 0: some filesystems have no table of inodes that could be full.
+    true(found.f_files >= found.f_ffree >= 0, f"inodes: {found}")
     make("file", pattern(100))
     os.truncate("file", 8 * MIB)
     true(os.stat("file").st_blksize >= 4096, "preferred block size")
