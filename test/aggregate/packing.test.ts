@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { roomNeeded, SEGMENT_BYTES } from '../../aggregate/pack.ts';
+import { scanAggregate } from '../../aggregate/scan.ts';
 import { E } from '../../base/errno.ts';
 import type { Extent } from '../../base/layout.ts';
 import { KIB, MIB } from '../../base/units.ts';
 import { Random } from '../support/random.ts';
-import { HOT, isSame, SMALL_AGGREGATE, TemporaryStore, value } from './temporary_store.ts';
+import { HOT, isSame, SMALL_AGGREGATE, STORE_ID, TemporaryStore, value } from './temporary_store.ts';
 
 let store: TemporaryStore;
 const random = new Random(1);
@@ -127,6 +128,28 @@ describe('packing', () => {
     expect([...store.rows.values()]).toMatchObject([{ state: 'open', live: 0 }]);
     store.barrier();
     expect(store.data.takePunches()).toHaveLength(1);
+  });
+
+  test('a file that fails half way takes no other with it and leaves no entry', () => {
+    const { name, file } = value(store.data.createOwn(HOT));
+    for (const offset of [0, MIB]) file.write(random.bytes(5000), offset);
+    const torn = store.describe(name, MIB + 5000);
+    const long = store.own(random.bytes(6 * MIB));
+    const contents = [1000, 2000, 3000].map((size) => random.bytes(size));
+    const [a, b, c] = contents.map((bytes) => store.own(bytes));
+    store.backing.arm({ kind: 'read', error: E.EIO, path: `/own/1/${name.number}`, after: 1 });
+    store.backing.arm({ kind: 'read', error: E.EIO, path: `/own/1/${long.own.number}`, after: 1 });
+    const result = store.run(store.job([a, torn, b, long, c].filter((each) => each !== undefined)));
+    const statuses = result.files.map(({ status }) => status);
+    expect(statuses).toEqual(['packed', 'unreadable', 'packed', 'unreadable', 'packed']);
+    const packed = store.finish(result);
+    for (const [i, bytes] of contents.entries()) {
+      expect(isSame(store.read(packed[i]?.extents ?? [], bytes.length), bytes)).toBe(true);
+    }
+    const aggregate = value(store.data.openAggregate(HOT, result.aggregate));
+    const batches = [...scanAggregate(aggregate, { storeId: STORE_ID, aggregate: result.aggregate })];
+    const named = batches.map(({ index }) => index.files.map(({ ino }) => ino));
+    expect(named).toEqual([[a?.ino, b?.ino, long.ino], [c?.ino]]);
   });
 
   test('files that no longer fit are postponed and fill the next aggregate', () => {

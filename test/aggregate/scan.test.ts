@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { HEADER_BYTES } from '../../aggregate/header_v1.ts';
+import { type BatchIndex, encodeIndex } from '../../aggregate/index_v1.ts';
 import { SEGMENT_BYTES } from '../../aggregate/pack.ts';
 import { extentOf, type ScannedBatch, scanAggregate } from '../../aggregate/scan.ts';
 import type { Extent } from '../../base/layout.ts';
@@ -73,15 +74,27 @@ describe('scanning an aggregate', () => {
     expect(after).toEqual(before.filter(({ offset }) => offset >= SEGMENT_BYTES));
   });
 
-  test('batches of an earlier time behind the newest are not believed', () => {
-    store.pack([store.own(random.bytes(100))]);
+  test('a batch of another aggregate, or older than the one before it, is not believed', () => {
     store.pack([store.own(random.bytes(100))]);
     const path = store.aggregatePath(1);
     const bytes = readFileSync(path);
-    const [first, second] = scan(1 as AggregateId);
-    const old = bytes.subarray(first?.offset, second?.offset);
-    writeFileSync(path, Buffer.concat([bytes, old]));
-    expect(scan(1 as AggregateId)).toHaveLength(2);
+    const [first] = scan(1 as AggregateId);
+    if (first === undefined) throw new Error('nothing scanned');
+    const next = { ...first.index, batchAt: bytes.length, batchBytes: 4096, sequence: 1, extents: [] };
+    const found = (index: BatchIndex) => {
+      const block = new Uint8Array(4096);
+      encodeIndex(index, block);
+      writeFileSync(path, Buffer.concat([bytes, block]));
+      return scan(1 as AggregateId).length;
+    };
+    expect(found(next)).toBe(2);
+    expect(found({ ...next, start: 2, sequence: 0 })).toBe(2);
+    expect(found({ ...next, sequence: 0 })).toBe(1);
+    expect(found({ ...next, start: 0 })).toBe(1);
+    expect(found({ ...next, aggregate: 2 as AggregateId })).toBe(1);
+    expect(found({ ...next, storeId: STORE_ID.replace('0', '1') })).toBe(1);
+    expect(found({ ...next, segment: 1 })).toBe(1);
+    expect(found({ ...next, batchBytes: 8192 })).toBe(1);
   });
 
   test('a file cut at any place is read as far as it goes', () => {
