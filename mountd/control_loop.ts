@@ -140,9 +140,11 @@ export class ControlLoop {
     const spaces = data.space().map(({ volume, total, free, available }) => {
       return { volume: volume.name, tier: volume.tier, kind: volume.kind, total, free, available };
     });
+    const core = filesystem.status();
     return {
       ...(data.missing.length > 0 ? { health: 'degraded: a volume is missing' } : {}),
-      ...filesystem.status(),
+      ...(core.broken === undefined ? {} : { health: 'broken: read-only until `pacsfs fsck --repair`' }),
+      ...core,
       spaces,
       missingVolumes: data.missing,
       openDescriptors: data.openFiles,

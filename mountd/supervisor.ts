@@ -4,7 +4,7 @@
  * it, in this order: so a free lock says that everything is durable.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
 import { MNT_DETACH, mount, umount2 } from '../base/libc.ts';
@@ -163,6 +163,7 @@ class Supervisor {
   #cleanUp(code: number): void {
     // Closing the last descriptor frees whoever waits for an answer that will never come.
     closeSync(this.#fuseFd);
+    rmSync(this.#request.adminSocket, { force: true });
     if (code !== 0 && this.failure === undefined) {
       const what = code === CRASHED ? 'crashed' : 'ended';
       this.#events.say(

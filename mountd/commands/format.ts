@@ -9,7 +9,6 @@ import {
   readdirSync,
   renameSync,
   rmSync,
-  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -24,6 +23,7 @@ import { errnoReason, Failure, failureOf, usage } from '../failure.ts';
 import { print } from '../output.ts';
 import { configPath, metaFolder } from '../store_paths.ts';
 import { parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
+import { checkDevices } from '../volume_devices.ts';
 
 export interface FormatOptions {
   readonly shards: string;
@@ -43,7 +43,7 @@ export function format(storeArgument: string, options: FormatOptions): void {
   const config = planStore(options);
   const volumes = volumeRows({ ...config, options: {} as StoreConfig['options'] }, store);
   checkEmpty(store);
-  checkDevices(volumes, options.sameDevice === true);
+  if (options.sameDevice !== true) checkDevices(volumes);
   const made = new MadeFolders();
   try {
     made.make(store);
@@ -119,34 +119,6 @@ function checkEmpty(store: string): void {
   }
   if (names.length > 0) {
     throw new Failure(`Cannot format ${store}: ${names.length} entries found, expected an empty directory or none`);
-  }
-}
-
-/** Two directories of one volume on one device would be lost together. */
-function checkDevices(volumes: readonly VolumeRow[], sameDevice: boolean): void {
-  if (sameDevice) return;
-  for (const volume of volumes) {
-    const seen = new Map<number, string>();
-    for (const path of volume.paths) {
-      const device = deviceOf(path);
-      const other = seen.get(device);
-      if (other !== undefined) {
-        throw new Failure(
-          `Cannot format volume '${volume.name}': ${other} and ${path} lie on one device and would be lost together; ` +
-            'use --same-device if that is meant',
-        );
-      }
-      seen.set(device, path);
-    }
-  }
-}
-
-/** Of the path, or of what it will be made in. */
-function deviceOf(path: string): number {
-  for (let place = path; ; place = dirname(place)) {
-    const found = statSync(place, { throwIfNoEntry: false });
-    if (found !== undefined) return found.dev;
-    if (place === '/') return -1;
   }
 }
 

@@ -27,6 +27,15 @@ async function describe(
     const answer = await askDaemon(record.adminSocket, { method: 'GET', path: '/status', timeoutMs: ASK_TIMEOUT_MS });
     return answer as object;
   }
+  if (record?.purpose === 'mount') {
+    return {
+      mounted: false,
+      store,
+      mountPoint: record.mountPoint,
+      health: 'starting',
+      supervisorPid: record.supervisorPid,
+    };
+  }
   if (record !== undefined) {
     return { mounted: false, store, health: `held by pacsfs ${record.purpose}`, pid: record.supervisorPid };
   }

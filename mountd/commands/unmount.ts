@@ -1,4 +1,5 @@
 /** `pacsfs unmount`: returns 0 only when the daemon has made everything durable and the store is free. */
+import { existsSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { E, errnoOf } from '../../base/errno.ts';
 import { MNT_DETACH, umount2 } from '../../base/libc.ts';
@@ -17,6 +18,7 @@ export interface UnmountOptions {
 const POLL_MS = 20;
 const REMARK_MS = 10_000;
 const ASK_TIMEOUT_MS = 10_000;
+const EXIT_MS = 2_000;
 
 export async function unmount(target: string, options: UnmountOptions): Promise<void> {
   const { store, mount } = resolveTarget(target);
@@ -29,6 +31,8 @@ export async function unmount(target: string, options: UnmountOptions): Promise<
   if (!isLocked(store)) {
     remark(`no daemon serves ${mount.mountPoint} any more; unmounting what is left of it`);
     detach(mount);
+    const socket = readLockRecord(store)?.adminSocket;
+    if (socket !== undefined) rmSync(socket, { force: true });
     return;
   }
   if (options.lazy === true) await stopDaemon(store);
@@ -63,6 +67,12 @@ async function stopDaemon(store: string): Promise<void> {
   await askDaemon(socket, { method: 'POST', path: '/stop', timeoutMs: ASK_TIMEOUT_MS });
 }
 
+/** The supervisor gives the lock back with its last breath; who looks for its process must not find it. */
+async function waitForExit(pid: number | undefined): Promise<void> {
+  const end = Date.now() + EXIT_MS;
+  while (pid !== undefined && existsSync(`/proc/${pid}`) && Date.now() < end) await sleep(POLL_MS);
+}
+
 /** However long the disks need: the lock is free exactly when the daemon and its supervisor are gone. */
 async function waitForEnd(store: string): Promise<void> {
   const pid = readLockRecord(store)?.supervisorPid;
@@ -73,6 +83,7 @@ async function waitForEnd(store: string): Promise<void> {
     remarkAt = Date.now() + REMARK_MS;
     remark('unmounted; the daemon is still making everything durable');
   }
+  await waitForExit(pid);
   const record = readLockRecord(store);
   // Another mount has begun already: then ours ended well, or it would not have been let in unnoticed.
   if (record?.supervisorPid !== pid) return;

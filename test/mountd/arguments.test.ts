@@ -4,6 +4,7 @@ import { GIB, MIB } from '../../base/units.ts';
 import { parseMountOptions } from '../../mountd/mount_options.ts';
 import { approximateSize, formatSize, parseSize } from '../../mountd/sizes.ts';
 import { parseVolumeArgument } from '../../mountd/volume_argument.ts';
+import { checkDevices } from '../../mountd/volume_devices.ts';
 
 describe('sizes', () => {
   it('reads what people write', () => {
@@ -83,5 +84,24 @@ describe('--volume', () => {
     ['c=cold:ec:8+2:/a,/b', /2 paths found, expected at least 10/],
   ])("refuses '%s'", (text, message) => {
     expect(() => parseVolumeArgument(text)).toThrow(message);
+  });
+});
+
+describe('the directories of a volume', () => {
+  it('lie on devices of their own', () => {
+    const devices: Record<string, number> = { '/a': 1, '/b': 2, '/c': 1 };
+    const deviceOf = (path: string) => devices[path] ?? 0;
+    checkDevices([{ name: 'm', paths: ['/a', '/b'] }], deviceOf);
+    checkDevices(
+      [
+        { name: 'one', paths: ['/a'] },
+        { name: 'two', paths: ['/c'] },
+      ],
+      deviceOf,
+    );
+    expect(() => checkDevices([{ name: 'm', paths: ['/a', '/b', '/c'] }], deviceOf)).toThrow(
+      "Cannot format volume 'm': /a and /c lie on one device and would be lost together; use --same-device if that is meant",
+    );
+    expect(() => checkDevices([{ name: 'm', paths: ['/etc/none/a', '/etc/none/b'] }])).toThrow(/one device/);
   });
 });

@@ -167,6 +167,8 @@ export class TestStore {
     this.abort();
     while (this.isMounted() && umount2(this.mountPoint, MNT_DETACH) === 0);
     for (const pid of this.#pids) if (this.#isOurs(pid)) tryKill(pid);
+    const socket = this.#lockRecord()['adminSocket'];
+    if (typeof socket === 'string') rmSync(socket, { force: true });
     live.delete(this);
     try {
       rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
