@@ -1,6 +1,7 @@
 /** What the kernel never sends, and what operations may answer at the edges. */
 import { describe, expect, it } from 'vitest';
 import { E } from '../../../base/errno.ts';
+import { OPCODE_TABLE } from '../../../fs/kernel/opcode_table.ts';
 import { Opcode } from '../../../fs/kernel/protocol.ts';
 import { type AttributesReply, Deferred } from '../../../fs/types.ts';
 import { bench, errnoOfReply, message, NEGOTIATED, serve, words } from './messages.ts';
@@ -109,6 +110,15 @@ describe('fields', () => {
     ['opcode 0', message(0, NODE), E.ENOSYS],
   ])('%s', (_what, request, errno) => {
     expect(answer(request)).toBe(errno.number);
+  });
+
+  it.each(
+    OPCODE_TABLE.flatMap((row, opcode) => (row === undefined || row.bodyBytes === 0 ? [] : [{ ...row, opcode }])),
+  )('$name with a body one byte short', ({ opcode, bodyBytes, silent }) => {
+    const { exchange, calls } = bench();
+    const reply = serve(exchange, message(opcode, NODE, new Uint8Array(bodyBytes - 1)));
+    expect(errnoOfReply(reply)).toBe(silent ? undefined : E.EINVAL.number);
+    expect(calls).toEqual([]);
   });
 
   it('a READ past 2^53 is past the end', () => {

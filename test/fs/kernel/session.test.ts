@@ -79,6 +79,13 @@ describe('serve', () => {
     expect(() => session.serve(100)).toThrow('errno 22');
   });
 
+  it('bears with failures that have successes between them', () => {
+    const failures: number[] = new Array(63).fill(-E.EINVAL.number);
+    const { session } = played([...failures, GETATTR, ...failures, GETATTR]);
+    expect(session.serve(200)).toBe('idle');
+    expect(session.served).toBe(2);
+  });
+
   it('counts unknown opcodes together', () => {
     const { session } = played([message(99, NODE), message(4096, NODE)]);
     session.serve(10);
