@@ -17,6 +17,7 @@ const c = {
     'int renameat2(int oldDir, const char *old, int newDir, const char *new, unsigned int flags)',
   ),
   linkat: library.func('int linkat(int oldDir, const char *old, int newDir, const char *new, int flags)'),
+  getxattr: library.func('int64_t getxattr(const char *path, const char *name, _Out_ uint8_t *value, uint64_t size)'),
   posixFadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)'),
 };
 
@@ -64,6 +65,13 @@ export function renameat2(from: string, to: string, flags: number): number {
 /** Gives an open file, such as one made with O_TMPFILE, a name. */
 export function nameHandle(fd: number, name: string): number {
   return outcome(c.linkat(AT_FDCWD, `/proc/self/fd/${fd}`, AT_FDCWD, name, AT_SYMLINK_FOLLOW));
+}
+
+/** The value of an extended attribute of at most 1,000 bytes, as text; undefined when there is none. */
+export function textAttribute(path: string, name: string): string | undefined {
+  const value = new Uint8Array(1000);
+  const length = Number(c.getxattr(path, name, value, value.length));
+  return length < 0 ? undefined : Buffer.from(value.subarray(0, length)).toString();
 }
 
 /** Asks the kernel to drop the file's clean pages, so that the next read asks the filesystem. */

@@ -1,6 +1,7 @@
 /** One phase of a random run: check what an earlier phase left, then so many operations, then check everything again. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import * as calls from '../test_calls.ts';
 import * as bytes from './byte_operations.ts';
 import * as handles from './handle_operations.ts';
 import * as names from './name_operations.ts';
@@ -22,7 +23,7 @@ export interface PhaseOptions {
 
 export interface PhaseResult {
   readonly operations: number;
-  readonly difference: string | undefined;
+  readonly difference: string | null;
   readonly history: readonly string[];
   readonly counts: Readonly<Record<string, number>>;
 }
@@ -77,7 +78,7 @@ export function runPhase(options: PhaseOptions): PhaseResult {
     const difference = error instanceof Difference ? error.message : String(error);
     return { operations: done, difference, history: world.history(), counts: Object.fromEntries(world.counts) };
   }
-  return { operations: done, difference: undefined, history: [], counts: Object.fromEntries(world.counts) };
+  return { operations: done, difference: null, history: [], counts: Object.fromEntries(world.counts) };
 }
 
 function operation(world: World, total: number): (world: World) => void {
@@ -102,6 +103,9 @@ function waitUntilPacked(world: World, command: readonly string[]): void {
   world.note('pack', command.join(' '));
   const [program, ...args] = command;
   if (program !== undefined) execFileSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'], timeout: 60_000 });
+  for (const [place] of world.tree.places()) {
+    world.count(`file in layout ${calls.textAttribute(world.path(place), 'user.pacsfs.layout')}`);
+  }
 }
 
 /** Every name, size, link count and byte. */

@@ -115,9 +115,13 @@ export class World {
 
   /** Notes what is about to be done, for the report of a difference. */
   note(kind: string, text: string): void {
-    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+    this.count(kind);
     this.#history.push(`${kind} ${text}`);
     if (this.#history.length > HISTORY * 2) this.#history = this.#history.slice(-HISTORY);
+  }
+
+  count(kind: string): void {
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
   }
 
   history(): readonly string[] {
