@@ -48,13 +48,16 @@ const RECORD_BYTES = 1023;
 export class StoreLock {
   /** For handing down to the daemon: the lock is free only when all who hold this open file are gone. */
   readonly fd: number;
+  /** What the file said before: how the last holder ended. */
+  readonly found: LockRecord | undefined;
   readonly #store: string;
   #record: LockRecord;
 
-  private constructor(fd: number, store: string, record: LockRecord) {
+  private constructor(fd: number, store: string, records: { found: LockRecord | undefined; record: LockRecord }) {
     this.fd = fd;
+    this.found = records.found;
     this.#store = store;
-    this.#record = record;
+    this.#record = records.record;
   }
 
   /** Throws a Failure that says who has it. */
@@ -66,10 +69,8 @@ export class StoreLock {
       const left = readLockRecord(store);
       if (left !== undefined && options.force !== true) refuseForeign(store, left, identity);
       const lock = new StoreLock(fd, store, {
-        ...identity,
-        state: 'held',
-        purpose: options.purpose,
-        supervisorPid: process.pid,
+        found: left,
+        record: { ...identity, state: 'held', purpose: options.purpose, supervisorPid: process.pid },
       });
       lock.update({});
       return lock;
@@ -105,6 +106,19 @@ export class StoreLock {
       this.update({});
     } catch {
       // The record stays 'held' by a process that is gone, which on this machine means nothing.
+    }
+    closeSync(this.fd);
+  }
+
+  /** Gives the lock back and leaves what was found, for those who changed nothing. */
+  releaseUnchanged(): void {
+    try {
+      if (this.found !== undefined) {
+        this.#record = this.found;
+        this.update({});
+      } else ftruncateSync(this.fd, 0);
+    } catch {
+      // As in `release`.
     }
     closeSync(this.fd);
   }

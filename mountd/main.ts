@@ -164,6 +164,8 @@ function addMetadataVerbs(program: Command): void {
     .argument('<TARGET>')
     .option('--repair', 'put right what can be')
     .option('--rebuild', "rebuild lost metadata from the volumes' own descriptions")
+    .option('--metadata-only', 'do not read the contents of files')
+    .option('--names', 'show file names, which may be personal data')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -176,19 +178,19 @@ function addMetadataVerbs(program: Command): void {
     .command('dump')
     .description('write the metadata as JSON Lines')
     .argument('<TARGET>')
-    .option('--output <FILE>', 'file to write (default: standard output)')
-    .addHelpText('after', '\nExample:\n  pacsfs dump /srv/pacs --output pacs.jsonl')
-    .action((target: string, options: OptionValues) =>
-      perform(async () => (await import('./commands/dump.ts')).dump(target, options)),
+    .argument('[FILE]', 'file to write (default: standard output)')
+    .addHelpText('after', '\nExample:\n  pacsfs dump /srv/pacs pacs.jsonl')
+    .action((target: string, file: string | undefined) =>
+      perform(async () => (await import('./commands/dump.ts')).dump(target, file)),
     );
   program
     .command('load')
     .description('fill an empty store with metadata that dump wrote')
-    .argument('<TARGET>')
-    .option('--input <FILE>', 'file to read (default: standard input)')
-    .addHelpText('after', '\nExample:\n  pacsfs load /srv/pacs --input pacs.jsonl')
-    .action((target: string, options: OptionValues) =>
-      perform(async () => (await import('./commands/load.ts')).load(target, options)),
+    .argument('<STORE>', 'a store just formatted, not mounted')
+    .argument('[FILE]', 'file to read (default: standard input)')
+    .addHelpText('after', '\nExample:\n  pacsfs load /srv/new pacs.jsonl')
+    .action((store: string, file: string | undefined) =>
+      perform(async () => (await import('./commands/load.ts')).load(store, file)),
     );
 }
 

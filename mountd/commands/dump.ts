@@ -1,11 +1,6 @@
 /** `pacsfs dump`: a store's metadata as JSON Lines. */
 import { Failure } from '../failure.ts';
 
-export interface DumpOptions {
-  /** File to write; without it standard output. */
-  readonly output?: string;
-}
-
-export async function dump(target: string, _options: DumpOptions): Promise<void> {
+export async function dump(target: string, _file: string | undefined): Promise<void> {
   throw new Failure(`Cannot dump ${target}: not built yet`);
 }

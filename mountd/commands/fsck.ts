@@ -1,13 +1,157 @@
 /** `pacsfs fsck`: checks a store that is not mounted. */
+import { StoreError } from '../../shard/store.ts';
+import { readConfig, volumeRows } from '../config.ts';
 import { Failure } from '../failure.ts';
+import type { Finding } from '../fsck/findings.ts';
+import type { Severity } from '../fsck/kinds.ts';
+import { Progress } from '../fsck/progress.ts';
+import { countsOf, findingJson, renderCounts, renderFinding } from '../fsck/report.ts';
+import { type FsckOutcome, runFsck } from '../fsck/rounds.ts';
+import { type LockRecord, StoreLock } from '../lock.ts';
+import { print, printJson } from '../output.ts';
+import { resolveTarget } from '../target.ts';
 
 export interface FsckOptions {
   readonly repair?: boolean;
   readonly rebuild?: boolean;
   readonly json?: boolean;
+  readonly metadataOnly?: boolean;
+  readonly names?: boolean;
 }
 
+/** Exit codes of fsck(8). */
+const CLEAN = 0;
+const REPAIRED = 1;
+const DAMAGE_LEFT = 4;
+const OPERATIONAL = 8;
+const USAGE = 16;
+
+/** Notes of a kind that are printed; the rest is only counted. */
+const NOTES_SHOWN = 10;
+/** Findings of a kind that are kept for --json. */
+const JSON_FINDINGS = 10_000;
+
 /** Resolves to the exit code of fsck(8): 0 clean, 1 repaired, 4 damage left, 8 operational error, 16 usage. */
-export async function fsck(target: string, _options: FsckOptions): Promise<number> {
-  throw new Failure(`Cannot check ${target}: not built yet`, 8);
+export async function fsck(target: string, options: FsckOptions): Promise<number> {
+  if (options.rebuild === true)
+    throw new Failure(
+      'Cannot use --rebuild: this version cannot rebuild lost metadata yet; --repair puts right what rows can tell',
+      USAGE,
+    );
+  const { store } = resolveTarget(target);
+  const config = readConfig(store);
+  const lock = StoreLock.acquire(store, { purpose: 'fsck' });
+  const progress = new Progress();
+  const report = new Report(options, progress);
+  try {
+    const outcome = runFsck({
+      store,
+      storeId: config.storeId,
+      volumes: volumeRows(config, store),
+      wasClean: endedWell(lock.found),
+      repair: options.repair === true,
+      contents: options.metadataOnly !== true,
+      progress,
+      onFound: (finding, severity) => report.found(finding, severity),
+      onLeft: (finding, severity) => report.left(finding, severity),
+    });
+    return report.end(store, outcome);
+  } catch (thrown) {
+    progress.end();
+    if (!(thrown instanceof StoreError)) throw thrown;
+    throw new Failure(
+      thrown.message,
+      thrown.code === 'newer-format' || thrown.code === 'not-a-store' ? OPERATIONAL : DAMAGE_LEFT,
+    );
+  } finally {
+    // The record tells the next mount how the last one ended; a check changes nothing about that.
+    lock.releaseUnchanged();
+  }
+}
+
+/** Whether the last mount released the store in good order; true for a store that was never mounted. */
+function endedWell(record: LockRecord | undefined): boolean {
+  return record === undefined || (record.state === 'free' && record.outcome?.code === 0);
+}
+
+class Report {
+  readonly #options: FsckOptions;
+  readonly #progress: Progress;
+  readonly #names: boolean;
+  readonly #shown = new Map<string, number>();
+  readonly #found: object[] = [];
+  readonly #left: object[] = [];
+  #hasLeft = false;
+
+  constructor(options: FsckOptions, progress: Progress) {
+    this.#options = options;
+    this.#progress = progress;
+    this.#names = options.names === true;
+  }
+
+  found(finding: Finding, severity: Severity): void {
+    this.#take(finding, severity, this.#found);
+  }
+
+  /** What the repair left, when there was one. */
+  left(finding: Finding, severity: Severity): void {
+    if (!this.#hasLeft) this.#shown.clear();
+    if (!this.#hasLeft && this.#options.json !== true) print('After the repair:');
+    this.#hasLeft = true;
+    this.#take(finding, severity, this.#left);
+  }
+
+  end(store: string, outcome: FsckOutcome): number {
+    this.#progress.end();
+    const { damageFound, damageLeft } = outcome;
+    const code = damageFound === 0 ? CLEAN : damageLeft > 0 ? DAMAGE_LEFT : REPAIRED;
+    if (this.#options.json === true) this.#json(store, outcome, code);
+    else this.#text(store, outcome, code);
+    return code;
+  }
+
+  #take(finding: Finding, severity: Severity, list: object[]): void {
+    const shown = (this.#shown.get(finding.kind) ?? 0) + 1;
+    this.#shown.set(finding.kind, shown);
+    if (this.#options.json === true) {
+      if (shown <= JSON_FINDINGS) list.push(findingJson(finding, { names: this.#names }));
+      return;
+    }
+    if (severity === 'note' && shown > NOTES_SHOWN) return;
+    this.#progress.end();
+    print(renderFinding(finding, { names: this.#names }));
+  }
+
+  #json(store: string, outcome: FsckOutcome, exitCode: number): void {
+    const { found, left, checked } = outcome;
+    printJson({
+      store,
+      exitCode,
+      clean: exitCode === CLEAN,
+      repaired: this.#options.repair === true && outcome.damageFound > outcome.damageLeft,
+      contentsChecked: this.#options.metadataOnly !== true,
+      checked,
+      damage: countsOf(found, 'damage'),
+      notes: countsOf(found, 'note'),
+      damageLeft: countsOf(left, 'damage'),
+      findings: this.#found,
+      left: this.#options.repair === true ? this.#left : this.#found,
+    });
+  }
+
+  #text(store: string, outcome: FsckOutcome, code: number): void {
+    const { found, left, checked } = outcome;
+    const notes = renderCounts(found, 'note');
+    if (notes !== '') print(`Notes, which the next mount settles: ${notes}`);
+    const { inodes, aggregates, ownFiles } = checked;
+    const size = `${inodes} inodes, ${aggregates} aggregates, ${ownFiles} own files`;
+    if (code === CLEAN) {
+      print(`${store}: clean (${size})`);
+      return;
+    }
+    print(`Damage: ${renderCounts(found, 'damage')}`);
+    if (code === REPAIRED) print(`${store}: repaired (${size})`);
+    else if (this.#options.repair === true) print(`${store}: damage left: ${renderCounts(left, 'damage')} (${size})`);
+    else print(`${store}: damage (${size}); \`pacsfs fsck ${store} --repair\` puts right what can be`);
+  }
 }

@@ -1,0 +1,42 @@
+/** The databases as SQLite sees them, what system.db says of the whole, and the volumes that the store needs. */
+import type { CheckContext } from './context.ts';
+
+export function checkSystem(ctx: CheckContext): void {
+  checkDatabases(ctx);
+  if (ctx.namespace.torn)
+    ctx.add({
+      kind: 'torn-barrier',
+      where: { database: 'system.db' },
+      found: `LSN ${ctx.inspection.systemLsn}`,
+      expected: `${ctx.namespace.lsn}, as in the furthest shard`,
+    });
+  checkVolumes(ctx);
+}
+
+function checkDatabases(ctx: CheckContext): void {
+  ctx.progress.begin('databases', 1);
+  for (const { path, shard, complaint } of ctx.inspection.integrity()) {
+    ctx.hasUnseenRows = true;
+    const database = path.slice(path.lastIndexOf('/') + 1);
+    const where = shard === undefined ? { database } : { database, shard };
+    ctx.add({ kind: 'damaged-database', where, found: complaint.split('\n', 1)[0] ?? '', expected: 'ok' });
+  }
+}
+
+function checkVolumes(ctx: CheckContext): void {
+  const stored = new Map(ctx.namespace.volumes().map((row) => [row.id, row]));
+  for (const { id, name } of ctx.volumes) {
+    const row = stored.get(id);
+    if (row?.name === name) continue;
+    const found = row === undefined ? 'none in system.db' : `'${row.name}' in system.db`;
+    ctx.add({ kind: 'wrong-volume', where: { volume: id }, found, expected: `'${name}' as in store.yaml` });
+  }
+  for (const [id, { name }] of stored) {
+    if (ctx.volumes.some((row) => row.id === id)) continue;
+    ctx.add({ kind: 'wrong-volume', where: { volume: id }, found: 'none in store.yaml', expected: `'${name}'` });
+  }
+  for (const { volume, reason } of ctx.data.missing) {
+    const found = reason;
+    ctx.add({ kind: 'missing-volume', where: { volume }, found, expected: 'its directory with its identity file' });
+  }
+}
