@@ -120,9 +120,11 @@ export function releaseContents(core: Core, record: Record, inode: Inode): void 
 export function releaseExtents(core: Core, record: Record, ino: Ino, extents: readonly Extent[]): void {
   if (extents.length === 0) return;
   core.data.ledger.release(extents, {
-    stillShared: (extent) => {
-      record.deleteSharer(extent.aggregate, extent.rangeStart, ino);
-      return core.namespace.sharers(extent.aggregate, extent.rangeStart).some((other) => other !== ino);
+    stillShared: ({ aggregate, rangeStart }) => {
+      record.deleteSharer(aggregate, rangeStart, ino);
+      // One record may let go of the same range for several inodes.
+      const sharers = core.namespace.sharers(aggregate, rangeStart);
+      return sharers.some((other) => !record.dropsSharer(aggregate, rangeStart, other));
     },
   });
 }

@@ -12,8 +12,7 @@ import type { Ino, VolumeId } from '../base/units.ts';
 import type { Record } from '../shard/record.ts';
 import { FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
 import type { NamespaceStore } from '../shard/store.ts';
-import { LiveFiles } from './live_files.ts';
-import type { Packer } from './packer.ts';
+import { type LiveFile, LiveFiles } from './live_files.ts';
 import type { Attributes, AttributesReply, Entry } from './types.ts';
 
 export const S_IFMT = 0o170000;
@@ -57,6 +56,14 @@ export interface FilesystemOptions {
   readonly landingBytes: number;
 }
 
+/** What operations tell the packer; the packer itself knows the core. */
+export interface PackQueue {
+  /** The file has settled and may be packed. */
+  add(inode: Inode, live: LiveFile): void;
+  /** It is opened for writing, removed or changed: it must not be packed as it is. */
+  cancel(ino: Ino): void;
+}
+
 export interface CoreParts {
   readonly namespace: NamespaceStore;
   readonly data: DataStore;
@@ -78,7 +85,7 @@ export class Core {
   readonly live = new LiveFiles();
   /** Access times taken and not yet recorded. */
   readonly #lazyAtimes = new Map<Ino, Timespec>();
-  #packer: Packer | undefined;
+  #packer: PackQueue | undefined;
   #broken: string | undefined;
 
   constructor(parts: CoreParts) {
@@ -91,12 +98,12 @@ export class Core {
     this.options = parts.options;
   }
 
-  get packer(): Packer {
+  get packer(): PackQueue {
     if (this.#packer === undefined) throw new Error('The packer is attached when the filesystem is made');
     return this.#packer;
   }
 
-  attach(packer: Packer): void {
+  attach(packer: PackQueue): void {
     this.#packer = packer;
   }
 
@@ -250,7 +257,8 @@ export class Core {
   }
 
   #ownBlocks(inode: Inode): number {
-    if (inode.own === undefined) return 0;
+    // A file just made has no blocks; asking the host would cost a call for each.
+    if (inode.own === undefined || (inode.size === 0 && this.live.find(inode.ino) === undefined)) return 0;
     const file = this.data.openOwn(inode.own);
     if (isErrno(file)) return Math.ceil(inode.size / 512);
     const stat = file.stat();

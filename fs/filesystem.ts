@@ -11,7 +11,7 @@ import { getAttributes, setAttributes } from './operations/attributes.ts';
 import { allocate, copyRange, open, read, release, seek, write } from './operations/files.ts';
 import { listDirectory } from './operations/listing.ts';
 import { create, createUnnamed, lookup, makeDirectory, makeLink, makeNode, makeSymlink } from './operations/make.ts';
-import { forget, reclaim, removeDirectory, unlink } from './operations/remove.ts';
+import { forget, reclaimOrphan, removeDirectory, unlink } from './operations/remove.ts';
 import { rename } from './operations/rename.ts';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattrs.ts';
 import { Packer } from './packer.ts';
@@ -48,7 +48,7 @@ export class Filesystem implements Operations {
     this.#core.attach(this.#packer);
     this.#barriers = new Barriers(this.#core, parts.workers);
     this.#lazyMs = this.#core.clock.monotonicMs();
-    if (!this.#core.options.readOnly) recover(this.#core);
+    recover(this.#core);
   }
 
   // Time and the other threads
@@ -76,15 +76,18 @@ export class Filesystem implements Operations {
     if (message.kind === 'pack') this.#packer.finish(message.result);
   }
 
-  /** Settled once everything written before is durable; with `packed` also once no settled small file waits. */
-  sync(options: { readonly packed: boolean }): Deferred<void> {
+  /**
+   * Settled once everything written before is durable. What waits is packed first, whether that was asked for or not: a
+   * segment is flushed in a fraction of the time that its files would take one by one.
+   */
+  sync(): Deferred<void> {
     const deferred = new Deferred<void>();
-    if (options.packed && !this.#core.options.readOnly) {
-      this.#packer.drain(true);
-      this.#draining.push(deferred);
-    } else {
-      deferred.settle(this.#syncNow());
+    if (this.#core.options.readOnly) {
+      deferred.settle(undefined);
+      return deferred;
     }
+    this.#packer.drain(true);
+    this.#draining.push(deferred);
     return deferred;
   }
 
@@ -101,12 +104,9 @@ export class Filesystem implements Operations {
         settle(core, live);
         core.live.dropIfIdle(live);
       }
-      for (const ino of [...core.namespace.orphans()]) {
-        const inode = core.namespace.inode(ino);
-        if (inode !== undefined) reclaim(core, inode);
-      }
+      for (const ino of [...core.namespace.orphans()]) reclaimOrphan(core, ino);
     }
-    return this.sync({ packed: true });
+    return this.sync();
   }
 
   describe(ino: Ino): Result<InodeDescription> {

@@ -20,6 +20,8 @@ export interface LiveFile {
   /** Open handles, and how many of them may write. */
   handles: number;
   writers: number;
+  /** FORGET came before the last RELEASE (they travel in different queues): no second one will come. */
+  forgotten: boolean;
   /** Raised by every change of contents or layout and every open for writing: packing compares it and swaps. */
   version: number;
   /** Undefined while the row is right (packed, or a settled own file). */
@@ -50,6 +52,7 @@ export class LiveFiles {
       ino: inode.ino,
       handles: 0,
       writers: 0,
+      forgotten: false,
       version: 0,
       size: undefined,
       mtime: inode.mtime,

@@ -9,7 +9,7 @@ import { ROOT_INO } from '../base/units.ts';
 import type { Inode } from '../shard/rows.ts';
 import type { Core } from './core.ts';
 import type { LiveFile } from './live_files.ts';
-import { putSwitch } from './settle.ts';
+import { putSwitch, settleDedicated } from './settle.ts';
 import type { WorkerJobs } from './types.ts';
 import { type WaitingFile, WaitingFiles } from './waiting_files.ts';
 
@@ -83,6 +83,7 @@ export class Packer {
     this.#jobs.delete(result.id);
     const record = core.namespace.begin();
     const accepted = new Set<Ino>();
+    const unpacked: Ino[] = [];
     for (const [index, packed] of result.files.entries()) {
       const waiting = job[index];
       if (waiting === undefined || this.#packing.get(packed.ino) !== waiting) continue;
@@ -93,6 +94,7 @@ export class Packer {
       }
       if (packed.status !== 'packed') {
         core.log.warn({ ino: packed.ino, status: packed.status, error: packed.error }, 'A file was not packed');
+        unpacked.push(packed.ino);
         continue;
       }
       const live = core.live.find(packed.ino);
@@ -104,20 +106,34 @@ export class Packer {
     const { rows } = core.data.finishPack(result, accepted);
     for (const row of rows) record.putAggregate(row);
     core.commit(record);
+    for (const ino of unpacked) this.#keepOwn(ino);
   }
 
+  /** An own file is a valid state for good: the inode settles with it. */
+  #keepOwn(ino: Ino): void {
+    const live = this.#core.live.find(ino);
+    const inode = this.#core.namespace.inode(ino);
+    if (live !== undefined && inode?.own !== undefined && live.handles === 0) settleDedicated(this.#core, inode, live);
+  }
+
+  /** Hands a job of files of one volume to a worker; false when none could be started now. */
   #start(files: readonly WaitingFile[]): boolean {
-    if (files.length === 0) return false;
+    const [first] = files;
+    if (first === undefined) return false;
+    const { volume } = first.file.own;
+    const mine = files.filter((waiting) => waiting.file.own.volume === volume);
+    for (const waiting of files) if (waiting.file.own.volume !== volume) this.#waiting.add(waiting);
     const job = this.#core.data.startPack(
-      files.map((waiting) => waiting.file),
+      mine.map((waiting) => waiting.file),
       this.#core.namespace.lsn,
     );
     if (job === undefined) {
-      for (const waiting of files) this.#waiting.add(waiting);
+      if (this.#core.data.canPack(volume)) for (const waiting of mine) this.#waiting.add(waiting);
+      else for (const waiting of mine) this.#keepOwn(waiting.file.ino);
       return false;
     }
-    this.#jobs.set(job.id, files);
-    for (const waiting of files) this.#packing.set(waiting.file.ino, waiting);
+    this.#jobs.set(job.id, mine);
+    for (const waiting of mine) this.#packing.set(waiting.file.ino, waiting);
     this.#workers.post({ kind: 'pack', job });
     return true;
   }

@@ -9,15 +9,16 @@ import type { AggregateId, VolumeId } from '../base/units.ts';
 import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
 import { startLive } from './contents.ts';
 import { type Core, isUnsettled } from './core.ts';
-import { reclaim } from './operations/remove.ts';
+import { reclaimOrphan } from './operations/remove.ts';
 import { settle } from './settle.ts';
 
 export function recover(core: Core): void {
-  if (core.namespace.torn) recount(core);
-  for (const ino of [...core.namespace.orphans()]) {
-    const inode = core.namespace.inode(ino);
-    if (inode !== undefined) reclaim(core, inode);
+  if (core.options.readOnly) {
+    showUnsettled(core);
+    return;
   }
+  if (core.namespace.torn) recount(core);
+  for (const ino of [...core.namespace.orphans()]) reclaimOrphan(core, ino);
   const named = new Set<string>();
   for (const ino of [...core.namespace.ownFileInodes()]) {
     const inode = core.namespace.inode(ino);
@@ -28,6 +29,16 @@ export function recover(core: Core): void {
   // A row that is missing because shards disagree proves nothing: fsck tells which files are nobody's.
   if (core.namespace.torn) return;
   for (const volume of core.volumes.keys()) removeUnnamed(core, volume, named);
+}
+
+/** A read-only mount changes nothing, but shows the sizes that unsettled own files have. */
+function showUnsettled(core: Core): void {
+  for (const ino of core.namespace.ownFileInodes()) {
+    const inode = core.namespace.inode(ino);
+    if (inode?.own === undefined || !isUnsettled(inode)) continue;
+    const stat = core.data.statOwn(inode.own);
+    if (!isErrno(stat)) startLive(core.live.of(inode), { ...inode, size: stat.size, mtime: laterTime(inode, stat) });
+  }
 }
 
 function ownKey(own: OwnName): string {

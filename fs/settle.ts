@@ -87,7 +87,7 @@ function switchToPacked(core: Core, inode: Inode, live: LiveFile, extents: reado
  * A dedicated file keeps its own file for good. Where the row still has the copy of an earlier packed state the own file
  * is flushed before the row lets that go.
  */
-function settleDedicated(core: Core, inode: Inode, live: LiveFile): void {
+export function settleDedicated(core: Core, inode: Inode, live: LiveFile): void {
   if ((inode.flags & FLAG_COPY) !== 0) {
     const flushed = flushOwn(core, inode, live);
     if (isErrno(flushed)) return;

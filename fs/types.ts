@@ -113,16 +113,17 @@ export interface FilesystemStatistics {
 
 /** An answer that comes later; the binding replies when it is settled, and serves other requests meanwhile. */
 export class Deferred<T> {
-  #result: Result<T> | undefined;
+  /** A holder, because success may be `undefined`. */
+  #settled: { readonly result: Result<T> } | undefined;
   #listener: ((result: Result<T>) => void) | undefined;
 
   settle(result: Result<T>): void {
     if (this.#listener !== undefined) this.#listener(result);
-    else this.#result = result;
+    else this.#settled = { result };
   }
 
   whenSettled(listener: (result: Result<T>) => void): void {
-    if (this.#result !== undefined) listener(this.#result);
+    if (this.#settled !== undefined) listener(this.#settled.result);
     else this.#listener = listener;
   }
 }

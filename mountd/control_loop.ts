@@ -128,7 +128,7 @@ export class ControlLoop {
         break;
       }
       case 'sync':
-        filesystem.sync({ packed: query.packed }).whenSettled((outcome) => {
+        filesystem.sync().whenSettled((outcome) => {
           reply(isErrno(outcome) ? { kind: 'error', errno: outcome.name } : { kind: 'value', value: {} });
         });
         break;

@@ -221,6 +221,11 @@ export class Record {
   deleteSharer(aggregate: AggregateId, rangeStart: number, ino: Ino): void {
     this.#mutations.put(rowKey('h', aggregate, rangeStart, ino), { kind: 'no-sharer', aggregate, rangeStart, ino });
   }
+
+  /** Whether this record takes the sharer's row away. */
+  dropsSharer(aggregate: AggregateId, rangeStart: number, ino: Ino): boolean {
+    return this.#mutations.get(rowKey('h', aggregate, rangeStart, ino))?.kind === 'no-sharer';
+  }
 }
 
 function isDirectory(inode: Inode): boolean {

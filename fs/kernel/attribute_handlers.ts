@@ -1,5 +1,5 @@
 /** Handlers of the opcodes about attributes, extended attributes, link targets and the filesystem as a whole. */
-import { assert } from '../../base/assert.ts';
+import { unreachable } from '../../base/assert.ts';
 import { E, isErrno, type Result } from '../../base/errno.ts';
 import { type Exchange, fail } from './exchange.ts';
 import { replyNothing } from './name_handlers.ts';
@@ -37,10 +37,7 @@ export function statx(x: Exchange): number {
 export function readLink(x: Exchange): number {
   const target = x.operations.readLink(x.ino);
   if (isErrno(target)) return fail(target);
-  assert(
-    target.length <= TARGET_MAX,
-    `Link target of inode ${x.ino} has ${target.length} bytes, at most ${TARGET_MAX}`,
-  );
+  if (target.length > TARGET_MAX) unreachable(`link target of inode ${x.ino} has ${target.length} bytes`);
   return replyBytes(x, target);
 }
 

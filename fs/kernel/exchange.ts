@@ -6,7 +6,7 @@
  * fuse_in_header:  len 0, opcode 4, unique 8, nodeid 16, uid 24, gid 28, pid 32, total_extlen u16 36 (in 8 bytes)
  * fuse_out_header: len 0, error i32 4, unique 8
  */
-import { assert } from '../../base/assert.ts';
+import { unreachable } from '../../base/assert.ts';
 import { getU53, viewOf } from '../../base/bytes.ts';
 import { type Errno, isErrno, type Result } from '../../base/errno.ts';
 import { alignedBuffer } from '../../base/libc.ts';
@@ -130,7 +130,9 @@ export class Exchange {
     if (outcome === NO_REPLY) return 0;
     const length = PAYLOAD + Math.max(0, outcome);
     const view = this.replyView;
-    assert(outcome > -ERRNO_LIMIT && length <= this.reply.length, `Outcome ${outcome} of opcode ${this.opcode}`);
+    if (!(outcome > -ERRNO_LIMIT && length <= this.reply.length)) {
+      unreachable(`outcome ${outcome} of opcode ${this.opcode}, expected an errno or a length`);
+    }
     view.setUint32(0, length, true);
     view.setInt32(4, Math.min(0, outcome), true);
     view.setUint32(8, this.requestView.getUint32(8, true), true);

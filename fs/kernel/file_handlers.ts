@@ -1,5 +1,5 @@
 /** Handlers of the opcodes on open files. */
-import { assert } from '../../base/assert.ts';
+import { unreachable } from '../../base/assert.ts';
 import { E, isErrno, type Result } from '../../base/errno.ts';
 import { SEEK_DATA, SEEK_HOLE } from '../../base/libc.ts';
 import type { Ino } from '../../base/units.ts';
@@ -99,7 +99,7 @@ export function read(x: Exchange): number {
   if (!isHandle(handle)) return fail(E.EBADF);
   if (!isOffset(offset)) return 0;
   const count = x.operations.read({ ino: x.ino, handle, offset }, x.payload.subarray(0, size));
-  assert(count <= size, `Read of inode ${x.ino} gave ${count} bytes, at most ${size} were asked for`);
+  if (count > size) unreachable(`read of inode ${x.ino} gave ${count} bytes, at most ${size} were asked for`);
   return count;
 }
 
@@ -114,7 +114,7 @@ export function write(x: Exchange): number {
     { ino: x.ino, handle, offset, killPrivileges, fromCache },
     x.request.subarray(start, x.end),
   );
-  assert(count <= size, `Write to inode ${x.ino} took ${count} bytes of ${size}`);
+  if (count > size) unreachable(`write to inode ${x.ino} took ${count} bytes of ${size}`);
   return count < 0 ? count : encodeWritten(x.replyView, PAYLOAD, count);
 }
 
@@ -162,6 +162,6 @@ function copy(x: Exchange, lengthMax: number): number {
     { ino: to.node as Ino, handle: to.handle, offset: to.offset },
     { length, flags },
   );
-  assert(count <= length, `Copy from inode ${x.ino} gave ${count} bytes, at most ${length} were asked for`);
+  if (count > length) unreachable(`copy from inode ${x.ino} gave ${count} bytes, at most ${length} were asked for`);
   return count;
 }

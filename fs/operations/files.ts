@@ -17,6 +17,7 @@ import {
   type WriteRequest,
 } from '../types.ts';
 import { truncate } from './attributes.ts';
+import { reclaimOrphan } from './remove.ts';
 
 const O_ACCMODE = 3;
 const O_RDONLY = 0;
@@ -50,6 +51,7 @@ export function countOpen(core: Core, inode: Inode, flags: number): OpenReply {
   const writes = (flags & O_ACCMODE) !== O_RDONLY;
   const live = core.live.of(inode);
   live.handles += 1;
+  live.forgotten = false;
   if (writes) {
     live.writers += 1;
     live.version += 1;
@@ -68,6 +70,7 @@ export function release(core: Core, ino: Ino, handle: number): void {
   if (live.handles > 0) return;
   settle(core, live);
   core.live.dropIfIdle(live);
+  if (live.forgotten) reclaimOrphan(core, ino);
 }
 
 export function read(core: Core, request: ReadRequest, into: Uint8Array): number {

@@ -54,14 +54,17 @@ export function dropDirectory(core: Core, record: Record, inode: Inode): void {
 /** The kernel has dropped the inode from its memory: nothing can reach an orphan any more. */
 export function forget(core: Core, ino: Ino): void {
   const live = core.live.find(ino);
-  if (live !== undefined && live.handles > 0) return;
-  const inode = core.namespace.inode(ino);
-  if (inode === undefined || inode.nlink > 0) return;
-  reclaim(core, inode);
+  if (live !== undefined && live.handles > 0) {
+    live.forgotten = true;
+    return;
+  }
+  reclaimOrphan(core, ino);
 }
 
-/** Removes an orphan and frees its bytes. */
-export function reclaim(core: Core, inode: Inode): void {
+/** Removes an inode that has no name left; any other stays as it is. */
+export function reclaimOrphan(core: Core, ino: Ino): void {
+  const inode = core.namespace.inode(ino);
+  if (inode === undefined || inode.nlink > 0) return;
   const record = core.namespace.begin();
   releaseContents(core, record, inode);
   record.deleteInode(inode.ino);
