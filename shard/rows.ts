@@ -60,7 +60,7 @@ export interface Inode {
   readonly extents: readonly Extent[];
   /** With FLAG_COPY the fsynced copy, else the cold place of a recalled file. */
   readonly second: readonly Extent[];
-  /** One of its names: directory and position. For a directory its only one. */
+  /** One of its names: directory and position; 0 for a file of which that name has gone. For a directory its only one. */
   readonly parent: Ino;
   readonly position: number;
   readonly project: number;

@@ -2,7 +2,7 @@
 import { E, isErrno, type Result } from '../../base/errno.ts';
 import type { Ino } from '../../base/units.ts';
 import type { Record } from '../../shard/record.ts';
-import type { Inode } from '../../shard/rows.ts';
+import type { Dentry, Inode } from '../../shard/rows.ts';
 import { releaseContents } from '../contents.ts';
 import { type Core, S_IFDIR, S_IFMT } from '../core.ts';
 import { findName, removeName } from '../names.ts';
@@ -18,7 +18,7 @@ export function unlink(core: Core, _caller: Caller, parent: Ino, name: Uint8Arra
   if ((inode.mode & S_IFMT) === S_IFDIR) return E.EISDIR;
   const record = core.namespace.begin();
   removeName(record, dir, dentry, core.now());
-  dropLink(core, record, inode);
+  dropLink(core, record, inode, dentry);
   core.commit(record);
 }
 
@@ -37,13 +37,18 @@ export function removeDirectory(core: Core, _caller: Caller, parent: Ino, name: 
   core.commit(record);
 }
 
-/** Takes one name from a file within a record; without names it becomes an orphan, until the kernel forgets it. */
-export function dropLink(core: Core, record: Record, inode: Inode): void {
+/**
+ * Takes one name from a file within a record; without names it becomes an orphan, until the kernel forgets it. Was it the
+ * one that the row records, the row says 0 from here on: none of the others is looked for.
+ */
+export function dropLink(core: Core, record: Record, inode: Inode, name: Dentry): void {
   const now = core.now();
   const live = core.live.find(inode.ino);
   if (live !== undefined) live.ctime = now;
   if (inode.nlink === 1) core.packer.cancel(inode.ino);
-  core.put(record, { ...inode, nlink: inode.nlink - 1, ctime: now });
+  const isRecorded = inode.nlink > 1 && inode.parent === name.dir && inode.position === name.position;
+  const place = isRecorded ? { parent: 0 as Ino, position: 0 } : {};
+  core.put(record, { ...inode, ...place, nlink: inode.nlink - 1, ctime: now });
 }
 
 /** An empty directory loses its name. */

@@ -72,7 +72,7 @@ function replace(core: Core, { fromDir, source, moved }: Source, to: { toDir: In
   removeName(record, to.toDir, to.target, now);
   addName(record, to.toDir, { ...to.target, ino: source.ino, type: source.type }, now);
   if (isDirectory) dropDirectory(core, record, replaced);
-  else dropLink(core, record, replaced);
+  else dropLink(core, record, replaced, to.target);
   putMoved(core, record, fresh, { parent: to.toDir.ino, position: to.target.position });
   core.commit(record);
 }
