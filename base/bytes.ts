@@ -1,5 +1,5 @@
 /** Little-endian fields wider than a `DataView` offers, and alignment. */
-import { assert } from './assert.ts';
+import { unreachable } from './assert.ts';
 
 const TWO_32 = 2 ** 32;
 
@@ -8,7 +8,7 @@ export function getU48(view: DataView, offset: number): number {
 }
 
 export function setU48(view: DataView, offset: number, value: number): void {
-  assert(value >= 0 && value < 2 ** 48, `Value ${value} does not fit in 48 bits`);
+  if (!(value >= 0 && value < 2 ** 48)) unreachable(`value ${value} does not fit in 48 bits`);
   view.setUint32(offset, value % TWO_32, true);
   view.setUint16(offset + 4, Math.floor(value / TWO_32), true);
 }
@@ -20,9 +20,12 @@ export function getU53(view: DataView, offset: number): number {
 }
 
 export function setU53(view: DataView, offset: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, `Value ${value} does not fit in 53 bits`);
-  view.setUint32(offset, value % TWO_32, true);
-  view.setUint32(offset + 4, Math.floor(value / TWO_32), true);
+  // The message is made only when it is needed: this runs a dozen times a request.
+  if (!Number.isSafeInteger(value) || value < 0) unreachable(`value ${value} does not fit in 53 bits`);
+  const high = Math.floor(value / TWO_32);
+  // Exact, and several times faster than the remainder of two doubles.
+  view.setUint32(offset, value - high * TWO_32, true);
+  view.setUint32(offset + 4, high, true);
 }
 
 /** A signed 64-bit field as a number; exact within ±2^53. */
@@ -31,8 +34,9 @@ export function getI64(view: DataView, offset: number): number {
 }
 
 export function setI64(view: DataView, offset: number, value: number): void {
-  view.setInt32(offset + 4, Math.floor(value / TWO_32), true);
-  view.setUint32(offset, ((value % TWO_32) + TWO_32) % TWO_32, true);
+  const high = Math.floor(value / TWO_32);
+  view.setInt32(offset + 4, high, true);
+  view.setUint32(offset, value - high * TWO_32, true);
 }
 
 export function alignUp(value: number, unit: number): number {

@@ -229,6 +229,6 @@ describe('answers', () => {
     const { exchange } = bench({}, wrong);
     const read = message(Opcode.READ, NODE, words(1, 0, 0, 0, 10, 0, 0, 0, 0, 0));
     expect(() => serve(exchange, read)).toThrow('at most 10');
-    expect(() => serve(exchange, message(Opcode.LSEEK, NODE, words(1, 0, 0, 0, 3, 0)))).toThrow('Outcome -600');
+    expect(() => serve(exchange, message(Opcode.LSEEK, NODE, words(1, 0, 0, 0, 3, 0)))).toThrow('outcome -600');
   });
 });
