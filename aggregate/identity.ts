@@ -6,7 +6,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Backing } from '../base/backing.ts';
 import { E, errnoOf, isErrno, type Result } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
@@ -14,16 +13,14 @@ import type { VolumeRow } from '../base/layout.ts';
 export const IDENTITY_FILE = 'pacsfs-volume.json';
 const IDENTITY_BYTES_MAX = 4096;
 
-const schema = z.object({
-  format: z.literal(1),
-  store: z.string(),
-  volume: z.string(),
-  volumeId: z.number().int().positive(),
-  disk: z.string(),
-  position: z.number().int().nonnegative(),
-});
-
-export type Identity = z.infer<typeof schema>;
+export interface Identity {
+  readonly format: 1;
+  readonly store: string;
+  readonly volume: string;
+  readonly volumeId: number;
+  readonly disk: string;
+  readonly position: number;
+}
 
 /** ENOENT without one, EUCLEAN when what is there is no identity of a format known here. */
 export function readIdentity(backing: Backing, directory: string): Result<Identity> {
@@ -43,8 +40,19 @@ export function parseIdentity(bytes: Uint8Array): Result<Identity> {
   } catch {
     return E.EUCLEAN;
   }
-  const parsed = schema.safeParse(value);
-  return parsed.success ? parsed.data : E.EUCLEAN;
+  return isIdentity(value) ? value : E.EUCLEAN;
+}
+
+/** By hand: every thread that touches volumes would have to load a schema library for these six fields. */
+function isIdentity(value: unknown): value is Identity {
+  if (typeof value !== 'object' || value === null) return false;
+  const { format, store, volume, volumeId, disk, position } = value as Record<keyof Identity, unknown>;
+  const areTexts = typeof store === 'string' && typeof volume === 'string' && typeof disk === 'string';
+  return format === 1 && areTexts && isCount(volumeId) && volumeId >= 1 && isCount(position);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** Why the directory at `position` of the volume must not be used, or undefined when it is the right one. */

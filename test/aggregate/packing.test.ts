@@ -134,11 +134,14 @@ describe('packing', () => {
     const { name, file } = value(store.data.createOwn(HOT));
     for (const offset of [0, MIB]) file.write(random.bytes(5000), offset);
     const torn = store.describe(name, MIB + 5000);
-    const long = store.own(random.bytes(6 * MIB));
+    const sparse = value(store.data.createOwn(HOT));
+    sparse.file.write(random.bytes(5 * MIB), 0);
+    sparse.file.write(random.bytes(5000), 6 * MIB);
+    const long = store.describe(sparse.name, 6 * MIB + 5000);
     const contents = [1000, 2000, 3000].map((size) => random.bytes(size));
     const [a, b, c] = contents.map((bytes) => store.own(bytes));
     store.backing.arm({ kind: 'read', error: E.EIO, path: `/own/1/${name.number}`, after: 1 });
-    store.backing.arm({ kind: 'read', error: E.EIO, path: `/own/1/${long.own.number}`, after: 1 });
+    store.backing.arm({ kind: 'read', error: E.EIO, path: `/own/1/${long.own.number}`, after: 2 });
     const result = store.run(store.job([a, torn, b, long, c].filter((each) => each !== undefined)));
     const statuses = result.files.map(({ status }) => status);
     expect(statuses).toEqual(['packed', 'unreadable', 'packed', 'unreadable', 'packed']);

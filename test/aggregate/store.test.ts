@@ -387,6 +387,22 @@ describe('the life of an aggregate', () => {
     expect(value(store.data.aggregateFiles(HOT))).toHaveLength(0);
   });
 
+  test('a recount corrects rows, brings back what is named, buries what is not', () => {
+    const named = packOne(random.bytes(5000));
+    store.reopen();
+    const forgotten = packOne(random.bytes(5000));
+    store.reopen();
+    store.commit();
+    const [a, b] = [named[0]?.aggregate, forgotten[0]?.aggregate] as [AggregateId, AggregateId];
+    const unknown = { id: 50 as AggregateId, volume: HOT, live: 4096, end: 9000 };
+    store.data.ledger.recount([{ id: a, volume: HOT, live: 4096, end: 12_288 }, unknown]);
+    store.commit();
+    expect(store.rows.get(a)).toMatchObject({ live: 4096, state: 'sealed' });
+    expect(store.rows.get(b)).toMatchObject({ live: 0, state: 'dead' });
+    expect(store.rows.get(unknown.id)).toMatchObject({ live: 4096, state: 'sealed', written: 9000 });
+    expect(packOne(random.bytes(10))[0]?.aggregate).toBe(51);
+  });
+
   test('read only, nothing changes', () => {
     packOne(random.bytes(10));
     const reader = value(
