@@ -2,7 +2,6 @@
 import { workerData } from 'node:worker_threads';
 import { PackWorker } from '../aggregate/pack_worker.ts';
 import { punch } from '../aggregate/punch.ts';
-import { createLog } from '../base/log.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
 import type { WorkerDone, WorkerJob } from '../fs/types.ts';
 import { logStream } from './log_stream.ts';
@@ -18,11 +17,10 @@ setup.controlPort.on('message', (job: WorkerJob) => {
   try {
     setup.controlPort.postMessage(perform(job));
   } catch (error) {
-    // Errors of other modules' classes lose their message and stack on their way to another thread.
-    createLog({ name: `worker ${setup.index}`, stream: logStream }).error(
-      { error, job: job.kind },
-      'A worker has crashed',
-    );
+    // An error loses its stack on its way to another thread. By hand: a logger would cost each worker's start more.
+    const stack = error instanceof Error ? error.stack : String(error);
+    const line = { level: 'error', time: new Date().toISOString(), name: `worker ${setup.index}`, pid: process.pid };
+    logStream.write(`${JSON.stringify({ ...line, stack, msg: `A worker has crashed at job '${job.kind}'` })}\n`);
     throw error;
   }
   bell.ring();

@@ -1,0 +1,215 @@
+/** The verbs of `pacsfs`, their arguments and help. Each verb loads only what it needs, so that starting is quick. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, type OptionValues } from 'commander';
+import { FAILED, failureOf, USAGE } from './failure.ts';
+
+/** Of fsck(8), where the other verbs have 2 and 1. */
+const FSCK_USAGE = 16;
+const FSCK_OPERATIONAL = 8;
+
+/** Runs a verb; its number, if it gives one, is the exit code. */
+type Action = () => unknown;
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+function version(): string {
+  for (const place of ['../package.json', '../../package.json']) {
+    try {
+      return (JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8')) as { version: string }).version;
+    } catch {
+      // Sources and dist/ lie at different depths.
+    }
+  }
+  return 'unknown';
+}
+
+async function perform(action: Action): Promise<void> {
+  const code = await action();
+  process.exitCode = typeof code === 'number' ? code : 0;
+}
+
+export function buildProgram(): Command {
+  const program = new Command('pacsfs')
+    .description('A POSIX filesystem for medical-image archives')
+    .version(version(), '--version', 'print the version')
+    .helpCommand('help [VERB]', 'show help for a verb')
+    .showSuggestionAfterError(false)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .addHelpText(
+      'after',
+      `
+TARGET is a store folder, a mount point, or any path below one of them.
+
+Examples:
+  pacsfs format /srv/pacs
+  pacsfs mount /srv/pacs /mnt/pacs
+  pacsfs status /mnt/pacs
+  pacsfs info /mnt/pacs/patient/study/series/1.dcm
+  pacsfs unmount /mnt/pacs
+
+Exit codes: 0 done, 1 failed, 2 wrong usage; fsck has those of fsck(8).`,
+    );
+  addStoreVerbs(program);
+  addMountVerbs(program);
+  addMetadataVerbs(program);
+  return program;
+}
+
+function addStoreVerbs(program: Command): void {
+  program
+    .command('format')
+    .description('make an empty store')
+    .argument('<STORE>', 'folder of the store: absent or empty')
+    .option('--shards <N>', 'shard databases, 1 to 256', '16')
+    .option('--journal <PATH>', 'folder for a copy of the journal; may be repeated', collect, [])
+    .option(
+      '--volume <NAME=TIER:KIND:ARGS>',
+      'a place for data; may be repeated (default: hot in the store)',
+      collect,
+      [],
+    )
+    .option('--same-device', 'allow directories of one volume on one device')
+    .addHelpText(
+      'after',
+      `
+KIND:ARGS is dir:PATH, mirror:PATH,PATH... or ec:K+M:PATH,PATH...; TIER is hot, warm or cold.
+
+Examples:
+  pacsfs format /srv/pacs
+  pacsfs format /srv/pacs --shards 32 --volume hot=hot:dir:/flash/pacs`,
+    )
+    .action((store: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/format.ts')).format(store, options as never)),
+    );
+  const config = program.command('config').description("a store's configuration").helpCommand(false);
+  config
+    .command('show')
+    .description('print store.yaml with every option and its present value')
+    .argument('<TARGET>')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs config show /srv/pacs')
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/config.ts')).showConfig(target, options)),
+    );
+}
+
+function addMountVerbs(program: Command): void {
+  program
+    .command('mount')
+    .description('mount a store; returns once the mount answers')
+    .argument('<STORE>')
+    .argument('<DIR>', 'mount point, an existing directory')
+    .option(
+      '-o, --option <OPT,...>',
+      'mount options: ro, nosuid, nodev, noexec, noatime, noacl, commit=SECONDS, ...',
+      collect,
+      [],
+    )
+    .option('--foreground', 'stay in the foreground and log to standard error')
+    .option('--binding <NAME>', 'kernel, libfuse or auto', 'auto')
+    .option('--force', 'take over the lock that another machine left')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  pacsfs mount /srv/pacs /mnt/pacs\n  pacsfs mount /srv/pacs /mnt/pacs -o noatime,nosuid --foreground',
+    )
+    .action((store: string, directory: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/mount.ts')).mount(store, directory, options as never)),
+    );
+  program
+    .command('unmount')
+    .alias('umount')
+    .description('unmount; returns once everything is durable')
+    .argument('<DIR>', 'mount point, or any TARGET')
+    .option('--lazy', 'detach it even while it is in use')
+    .addHelpText('after', '\nExample:\n  pacsfs unmount /mnt/pacs')
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/unmount.ts')).unmount(target, options)),
+    );
+  program
+    .command('status')
+    .description('show who serves a store, its health, space and counts')
+    .argument('<TARGET>')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs status /mnt/pacs --json')
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/status.ts')).status(target, options)),
+    );
+  program
+    .command('info')
+    .description('show where a file, its name and its bytes lie')
+    .argument('<PATH>', 'a path in a mount')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs info /mnt/pacs/patient/study/series/1.dcm')
+    .action((path: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/info.ts')).info(path, options)),
+    );
+  program
+    .command('sync')
+    .description('make all that was written before survive power loss')
+    .argument('<TARGET>')
+    .option('--packed', 'also wait until no closed small file is unpacked')
+    .addHelpText('after', '\nExample:\n  pacsfs sync /mnt/pacs --packed')
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/sync.ts')).sync(target, options)),
+    );
+}
+
+function addMetadataVerbs(program: Command): void {
+  program
+    .command('fsck')
+    .description('check a store that is not mounted')
+    .argument('<TARGET>')
+    .option('--repair', 'put right what can be')
+    .option('--rebuild', "rebuild lost metadata from the volumes' own descriptions")
+    .option('--metadata-only', 'do not read the contents of files')
+    .option('--names', 'show file names, which may be personal data')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 clean, 1 repaired, 4 damage left, 8 operational error, 16 usage.\n\nExample:\n  pacsfs fsck /srv/pacs --repair',
+    )
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/fsck.ts')).fsck(target, options)),
+    );
+  program
+    .command('dump')
+    .description('write the metadata as JSON Lines')
+    .argument('<TARGET>')
+    .argument('[FILE]', 'file to write (default: standard output)')
+    .addHelpText('after', '\nExample:\n  pacsfs dump /srv/pacs pacs.jsonl')
+    .action((target: string, file: string | undefined) =>
+      perform(async () => (await import('./commands/dump.ts')).dump(target, file)),
+    );
+  program
+    .command('load')
+    .description('fill an empty store with metadata that dump wrote')
+    .argument('<STORE>', 'a store just formatted, not mounted')
+    .argument('[FILE]', 'file to read (default: standard input)')
+    .addHelpText('after', '\nExample:\n  pacsfs load /srv/new pacs.jsonl')
+    .action((store: string, file: string | undefined) =>
+      perform(async () => (await import('./commands/load.ts')).load(store, file)),
+    );
+}
+
+export interface Explanation {
+  /** What to print on standard error; undefined when nothing went wrong (help was asked for). */
+  readonly line: string | undefined;
+  readonly exitCode: number;
+}
+
+/** One line, and the exit code, for what a verb threw. */
+export function explain(error: unknown, verb: string | undefined): Explanation {
+  const isFsck = verb === 'fsck';
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return { line: undefined, exitCode: 0 };
+    const reason =
+      error.code === 'commander.help' ? 'no verb given' : error.message.replace(/^error: /, '').split('\n')[0];
+    return { line: `pacsfs: ${reason}; see \`pacsfs --help\``, exitCode: isFsck ? FSCK_USAGE : USAGE };
+  }
+  const failure = failureOf('go on', error);
+  const exitCode = isFsck && failure.exitCode === FAILED ? FSCK_OPERATIONAL : failure.exitCode;
+  return { line: `pacsfs: ${failure.message}`, exitCode };
+}
