@@ -57,10 +57,10 @@ export function putSwitch(
  */
 export function flushOwn(core: Core, inode: Inode, live: LiveFile | undefined): Result<void> {
   if (inode.own === undefined) return;
-  const file = core.data.openOwn(inode.own);
-  if (isErrno(file)) return E.EIO;
-  if (file.flush() < 0) {
+  const flushed = core.data.flushOwn(inode.own);
+  if (isErrno(flushed)) {
     core.log.error({ ino: inode.ino, own: inode.own }, 'Cannot flush an own file: its bytes may be lost');
+    core.markBroken('Cannot flush an own file');
     return E.EIO;
   }
   const record = core.namespace.begin();
