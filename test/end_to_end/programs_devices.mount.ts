@@ -18,7 +18,7 @@ describe('files as disks, trees as machines', () => {
     const common = '--size=12m --verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=7 --group_reporting --minimal';
     for (const engine of ['--ioengine=mmap', '--ioengine=libaio --iodepth=8', '--ioengine=sync']) {
       for (const access of ['--rw=randwrite --bsrange=4k-64k', '--rw=write --bs=128k', '--rw=randrw --bs=16k']) {
-        const name = `${engine}${access}`.replace(/\W+/g, '-');
+        const name = `fio${engine}${access}`.replace(/\W+/g, '-');
         await store.shell(`fio --name=${name} ${engine} ${access} ${common} > /dev/null; rm ${name}*`);
       }
     }
@@ -65,7 +65,7 @@ describe('files as disks, trees as machines', () => {
     expect(await store.shell(`${enter} ldconfig; ${enter} apt-get --version`)).toMatch(/^apt \d/);
     const program = '#include <stdio.h>\\nint main(void) { return printf("compiled here\\\\n") < 0; }\\n';
     const compiled = await store.shell(
-      `${enter} bash -euc 'cd /root; printf "$0" > a.c; gcc -O2 -o a a.c; ./a; cp a /usr/local/bin/b; b | wc -l' '${program}'`,
+      `${enter} bash -euc 'cd /root; printf "$0" > a.c; gcc -O2 -o a a.c; ./a; cp a /usr/bin/b; b | wc -l' '${program}'`,
     );
     expect(compiled).toBe('compiled here\n1\n');
     expect(await unmountedFaults(store)).toBe('');

@@ -32,7 +32,8 @@ paths = {"/bin", "/lib", "/lib64", "/sbin", "/tmp", "/etc/passwd", "/etc/group"}
 paths |= {path for path in listed if path.startswith("/") and path != "/." and not LEFT_OUT.search(path + "/")}
 alternatives = "/etc/alternatives"
 paths |= {alternatives, *(f"{alternatives}/{name}" for name in os.listdir(alternatives))}
-# Links such as /bin come before what lies behind them.
-for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+# A package's /bin/sh lies in /usr/bin where /bin is a link.
+canonical = {os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in paths}
+for path in sorted(canonical, key=lambda path: (path.count("/"), path)):
     if os.path.lexists(path):
         print(path[1:])
