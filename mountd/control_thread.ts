@@ -78,7 +78,12 @@ function serve({ filesystem, data }: Opened, workers: WorkerPool, mainLog: Log):
     fd: fuseFd,
     operations: filesystem,
     log: mainLog,
-    options: { acl: setup.mountOptions.acl },
+    options: {
+      acl: setup.mountOptions.acl,
+      readOnly: setup.mountOptions.readOnly,
+      // This mount is the only writer: a name that is not there stays so until the kernel itself makes it.
+      negativeEntrySec: 86_400,
+    },
   });
   const bell = new Bell(wakeFd);
   post({ kind: 'opened' });
