@@ -319,12 +319,10 @@ class InodeReader {
     if ((present & HAS_PARTITIONS) === 0)
       return (mode & MODE_TYPE) === MODE_DIRECTORY ? SINGLE_PARTITION : NO_PARTITIONS;
     const length = this.#view.getUint16(this.#take(2), true);
-    if (length === 0 || length > MAX_BITMAP_BYTES) {
-      this.#failed = true;
-      return NO_PARTITIONS;
-    }
-    const view = this.#view;
-    // A copy: the row's own bytes belong to SQLite's binding and live no longer than the row.
-    return new Uint8Array(view.buffer, view.byteOffset + this.#take(length), length).slice();
+    const at = this.#take(length);
+    if (length === 0 || length > MAX_BITMAP_BYTES) this.#failed = true;
+    if (this.#failed) return NO_PARTITIONS;
+    // A copy, so that a cached inode does not hold on to its whole row.
+    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + at, length).slice();
   }
 }
