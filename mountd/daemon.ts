@@ -24,6 +24,8 @@ import { Bell } from './wake.ts';
 /** Collection of young objects stays short on the thread that serves requests. */
 const YOUNG_GENERATION_MB = 32;
 const STATUS_TIMEOUT_MS = 5_000;
+/** How long the control thread's last message may take once it is gone. */
+const LAST_WORD_MS = 1_000;
 
 const request = JSON.parse(process.argv[2] ?? '') as DaemonRequest;
 const log = createLog({ name: 'daemon', stream: logStream });
@@ -32,6 +34,7 @@ const bell = new Bell(wakeFd);
 const startedAt = Date.now();
 let admin: AdminServer | undefined;
 let isStopping = false;
+let hasEnded = false;
 
 // A lease that breaks sends SIGIO, a terminal that closes SIGHUP: neither may end the daemon.
 for (const signal of ['SIGIO', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
@@ -92,7 +95,11 @@ function start(): ControlClient {
   };
   main.port1.on('message', (message: ControlToMain) => hear(message, control));
   const thread = startThread('control', './control_thread.js', { data, ports: [main.port2, ...workerPorts] });
-  thread.on('exit', (code) => crash('control', new Error(`The control thread left without a word, code ${code}`)));
+  thread.on('exit', (code) => {
+    // Its last message and its end come by different ways, in either order.
+    const silence = new Error(`The control thread left without a word, code ${code}`);
+    setTimeout(() => hasEnded || crash('control', silence), LAST_WORD_MS);
+  });
   return control;
 }
 
@@ -111,6 +118,7 @@ function hear(message: ControlToMain, control: ControlClient): void {
 
 function end(exitCode: number, control: ControlClient): void {
   isStopping = true;
+  hasEnded = true;
   control.abandon('The daemon has stopped');
   log.info({ exitCode }, 'The daemon ends');
   admin?.close();
