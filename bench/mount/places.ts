@@ -1,0 +1,88 @@
+/** The two places that a benchmark compares: a store's mount, and a plain folder of the same disk. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+const PACSFS = join(import.meta.dirname, '..', '..', '..', 'bin', 'pacsfs');
+const COMMAND_MS = 120_000;
+const TICKS_PER_SECOND = 100;
+
+interface Status {
+  readonly supervisorPid: number;
+  readonly daemonPid: number;
+  readonly requests: Readonly<{ [name: string]: number }>;
+}
+
+export class Places {
+  readonly folder: string;
+  readonly plain: string;
+  readonly mounted: string;
+  readonly #store: string;
+
+  constructor(parent: string) {
+    this.folder = mkdtempSync(join(parent, 'pacsfs-bench-'));
+    this.plain = join(this.folder, 'plain');
+    this.mounted = join(this.folder, 'mnt');
+    this.#store = join(this.folder, 'store');
+    mkdirSync(this.plain);
+    mkdirSync(this.mounted);
+    this.#pacsfs(['format', this.#store]);
+    this.mount();
+  }
+
+  mount(): void {
+    this.#pacsfs(['mount', this.#store, this.mounted]);
+  }
+
+  unmount(): void {
+    this.#pacsfs(['unmount', this.mounted]);
+  }
+
+  /** Everything written so far is on the disk of both places. */
+  settle(place: 'plain' | 'mounted'): void {
+    if (place === 'mounted') this.#pacsfs(['sync', '--packed', this.mounted]);
+    execFileSync('sync', ['-f', this.plain], { timeout: COMMAND_MS });
+  }
+
+  /** Drops what the kernel and the daemon remember; as root only. */
+  forget(): void {
+    this.unmount();
+    execFileSync('sync', { timeout: COMMAND_MS });
+    execFileSync('sh', ['-c', 'echo 3 > /proc/sys/vm/drop_caches'], { timeout: COMMAND_MS });
+    this.mount();
+  }
+
+  /** Messages by kind since the mount. */
+  messages(): Readonly<{ [name: string]: number }> {
+    return this.#status().requests;
+  }
+
+  /** Processor seconds of the mount's processes so far, and the memory that they have in use (bytes). */
+  costs(): { readonly cpuSeconds: number; readonly memory: number } {
+    const { supervisorPid, daemonPid } = this.#status();
+    let cpuSeconds = 0;
+    let memory = 0;
+    for (const pid of [supervisorPid, daemonPid]) {
+      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+      cpuSeconds += (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+      memory += Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+    }
+    return { cpuSeconds, memory };
+  }
+
+  remove(): void {
+    try {
+      this.unmount();
+    } finally {
+      rmSync(this.folder, { recursive: true, force: true });
+    }
+  }
+
+  #status(): Status {
+    return JSON.parse(this.#pacsfs(['status', this.mounted, '--json']));
+  }
+
+  #pacsfs(args: readonly string[]): string {
+    return execFileSync(PACSFS, args, { timeout: COMMAND_MS, encoding: 'utf8' });
+  }
+}
