@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 SYSTEM_PACKAGES=(fuse3 libisal2)
 DEMO_PACKAGES=(attr)
 BUILD_PACKAGES=(python3 make g++)
-TEST_PACKAGES=(python3 perl attr acl fio rsync git sqlite3 gcc libc6-dev tar xz-utils dcmtk strace e2fsprogs)
+TEST_PACKAGES=(python3 attr acl fio rsync git sqlite3 gcc libc6-dev tar xz-utils dcmtk strace e2fsprogs)
 
 have_package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 
