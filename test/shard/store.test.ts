@@ -184,16 +184,19 @@ describe('rows', () => {
     const test = new TestStore();
     const seen = new Set<Ino>();
     for (let round = 0; round < 4; round++) {
+      let reservations = 0;
       for (let i = 0; i < 700; i++) {
         const record = test.store.begin();
         const ino = record.newIno(9 as Slot);
         expect(seen.has(ino)).toBe(false);
         expect(slotOf(ino)).toBe(9);
+        reservations += [...record.mutations].filter(({ kind }) => kind === 'sequence').length;
         if (i % 3 === 0) continue; // Dropped: the reservation must not be counted on.
         record.putInode(plainInode(ino, test.clock.now()));
         test.store.commit(record);
         seen.add(ino);
       }
+      expect(reservations).toBe(2);
       test.store.barrier();
       test.reopen();
     }
