@@ -19,6 +19,7 @@ import type { Record } from '../../shard/record.ts';
 import { type Dentry, DT_DIR, type Inode, type Partition } from '../../shard/rows.ts';
 import type { NamespaceStore } from '../../shard/store.ts';
 import type { Sharer } from '../../shard/system_database.ts';
+import { Failure } from '../failure.ts';
 import type { CheckContext } from './context.ts';
 import { LostAndFound } from './lost_and_found.ts';
 import { newDirectory } from './new_directory.ts';
@@ -41,6 +42,12 @@ export class Repairer {
     this.#aggregates = new Map(ctx.aggregates);
     this.#now = now;
     this.#lost = new LostAndFound(ctx.namespace, now);
+  }
+
+  /** Makes what was repaired so far durable. */
+  flush(): void {
+    const done = this.#namespace.barrier();
+    if (isErrno(done)) throw new Failure(`Cannot write the repairs: ${done.name}; free some space there and try again`);
   }
 
   // Names
@@ -229,6 +236,6 @@ export class Repairer {
     const record = this.#namespace.begin();
     build(record);
     this.#namespace.commit(record);
-    if (this.#namespace.pendingRows > PENDING_ROWS) this.#namespace.barrier();
+    if (this.#namespace.pendingRows > PENDING_ROWS) this.flush();
   }
 }

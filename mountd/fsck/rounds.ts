@@ -96,7 +96,7 @@ function repairAll(ctx: CheckContext, clock: SystemClock): number {
     ctx.progress.advance(1);
   }
   ctx.progress.end();
-  ctx.namespace.barrier();
+  repairer.flush();
   ctx.namespace.checkpoint();
   return repairs.length;
 }
