@@ -5,7 +5,7 @@ import type { Mutation } from './mutation.ts';
 import type { Inode, Partition } from './rows.ts';
 
 export interface CacheLimits {
-  /** Inodes kept, about 600 bytes each. */
+  /** Inodes kept, about 1 KB each. */
   readonly inodes: number;
   readonly partitions: number;
 }

@@ -42,6 +42,12 @@ describe('what a barrier promises', () => {
       expect(crashed.totals(dir).entries).toBe(20 * (round + 1) + 10 * round);
       expect(crashed.torn).toBe(false);
       crashed.close();
+      const again = join(scratchFolder(), 'copy');
+      copyAll(test.folder, again);
+      const read = test.open(again, { readOnly: true });
+      expect(read.lsn).toBe(lsn);
+      expect(read.totals(dir).entries).toBe(20 * (round + 1) + 10 * round);
+      read.close();
     }
   });
 
