@@ -2,6 +2,7 @@
  * What a mount does before it answers: orphans of the last mount go, own files that were open or waiting settle, own
  * files that no row names are removed. After an unclean end the aggregates' counts are taken anew from the inodes.
  */
+import { readHeader } from '../aggregate/scan.ts';
 import { E, isErrno } from '../base/errno.ts';
 import { type Extent, type OwnName, occupied } from '../base/layout.ts';
 import { compareTimes, type Timespec } from '../base/time.ts';
@@ -28,7 +29,10 @@ export function recover(core: Core): void {
   }
   // A row that is missing because shards disagree proves nothing: fsck tells which files are nobody's.
   if (core.namespace.torn) return;
-  for (const volume of core.volumes.keys()) removeUnnamed(core, volume, named);
+  for (const volume of core.volumes.keys()) {
+    removeUnnamed(core, volume, named);
+    removeUnknown(core, volume);
+  }
 }
 
 /** A read-only mount changes nothing, but shows the sizes that unsettled own files have. */
@@ -114,6 +118,27 @@ function removeUnnamed(core: Core, volume: VolumeId, named: ReadonlySet<string>)
     removed += 1;
   }
   if (removed > 0) core.log.info({ volume, removed }, 'Removed own files that no inode names');
+}
+
+/**
+ * Aggregates that an earlier start made after its last barrier: no durable record names them. A file that does not say so
+ * of itself is somebody's: it is set aside, never removed.
+ */
+function removeUnknown(core: Core, volume: VolumeId): void {
+  const ids = core.data.aggregateFiles(volume);
+  if (isErrno(ids)) return;
+  for (const id of ids) {
+    if (core.data.ledger.row(id) !== undefined) continue;
+    const file = core.data.openAggregate(volume, id);
+    const header = isErrno(file) ? undefined : readHeader(file, { storeId: core.namespace.storeId, aggregate: id });
+    const isOurs = header !== undefined && header.start < core.namespace.generation;
+    if (isOurs) core.data.removeAggregate(volume, id);
+    else core.data.setAsideAggregate(volume, id);
+    core.log.warn(
+      { volume, aggregate: id, removed: isOurs },
+      'An aggregate without a row: removed, or set aside in lost/',
+    );
+  }
 }
 
 /** Shards commit one after another, so a crash may leave the counts of aggregates behind the inodes that name them. */
