@@ -60,9 +60,6 @@ const optionsSchema = z.strictObject({
   aggregateBytes: size({ least: 2 * SEGMENT_BYTES, most: 512 * MIB, multiple: SEGMENT_BYTES }).default(64 * MIB),
   /** Worker threads; 0 = one more than cores, at least 3, at most 8. */
   workers: count({ least: 0, most: 64 }).default(0),
-  /** A shard's transaction is committed at this many rows or at this age. */
-  shardTxnRows: count({ least: 1, most: 1_000_000 }).default(1_000),
-  shardTxnMs: count({ least: 10, most: 600_000 }).default(5_000),
   /** A shard's write-ahead log is checkpointed beyond this. */
   walLimit: size({ least: MIB, most: 16 * GIB }).default(4 * MIB),
   /** Descriptors that own files and aggregates may hold at a time. */

@@ -30,15 +30,21 @@ interface Opened {
 
 function openStore(workers: WorkerPool, clock: SystemClock): Opened {
   const { storeOptions, mountOptions } = setup;
-  const namespace = NamespaceStore.open(metaFolder(setup.store), { log, clock });
-  if (isErrno(namespace)) throw new Failure(`Cannot open ${metaFolder(setup.store)}: ${errnoReason(namespace)}`);
+  const { readOnly } = mountOptions;
+  const namespace = NamespaceStore.open(metaFolder(setup.store), {
+    log,
+    clock,
+    readOnly,
+    walLimit: storeOptions.walLimit,
+    cachedInodes: storeOptions.inodeCache,
+  });
   if (namespace.storeId !== setup.storeId) {
     throw new Failure(
       `Cannot open ${setup.store}: its metadata are of store ${namespace.storeId}, expected ${setup.storeId}`,
     );
   }
   // START is durable before the first own file bears it, so that a name is never given twice.
-  const start = namespace.raiseStart();
+  const start = readOnly ? namespace.generation : namespace.raiseStart();
   const backing = new PosixBacking();
   const data = DataStore.open({
     backing,
@@ -46,7 +52,7 @@ function openStore(workers: WorkerPool, clock: SystemClock): Opened {
     start,
     volumes: [...setup.volumes],
     aggregates: namespace.aggregates(),
-    options: { aggregateBytes: storeOptions.aggregateBytes, maxOpenFiles: storeOptions.fdLimit },
+    options: { aggregateBytes: storeOptions.aggregateBytes, maxOpenFiles: storeOptions.fdLimit, readOnly },
     log,
   });
   if (isErrno(data)) throw new Failure(`Cannot open the volumes of ${setup.store}: ${errnoReason(data)}`);
@@ -58,7 +64,7 @@ function openStore(workers: WorkerPool, clock: SystemClock): Opened {
     log,
     workers,
     options: {
-      readOnly: mountOptions.readOnly,
+      readOnly,
       acl: mountOptions.acl,
       layoutXattrs: mountOptions.layoutXattrs,
       noAtime: mountOptions.noAtime,
