@@ -8,7 +8,7 @@ import type { Extent } from '../base/layout.ts';
 import type { Ino } from '../base/units.ts';
 import type { Record } from '../shard/record.ts';
 import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, FLAG_XATTRS, type Inode } from '../shard/rows.ts';
-import { type Core, isUnsettled, S_ISGID, S_ISUID, S_IXGRP } from './core.ts';
+import { type Core, isUnsettled, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from './core.ts';
 import type { LiveFile } from './live_files.ts';
 
 const CAPABILITY = new TextEncoder().encode('security.capability');
@@ -31,6 +31,7 @@ export function currentSize(core: Core, inode: Inode): number {
 export function beginChange(core: Core, inode: Inode): Result<Change> {
   const refused = core.refusal();
   if (refused !== undefined) return refused;
+  if ((inode.mode & S_IFMT) !== S_IFREG) return E.EINVAL;
   let row = inode;
   if (row.layout === 'packed') {
     const copied = copyOut(core, row);
@@ -111,15 +112,21 @@ export function replaceByEmpty(core: Core, inode: Inode): Result<Inode> {
  * behind a barrier.
  */
 export function releaseContents(core: Core, record: Record, inode: Inode): void {
-  releaseExtents(core, record, inode.ino, inode.extents);
-  releaseExtents(core, record, inode.ino, inode.second);
+  releaseExtents(core, record, inode.ino, { dropped: [...inode.extents, ...inode.second], kept: [] });
   if (inode.own !== undefined) core.data.unlinkOwnLater(inode.own);
 }
 
-/** An inode names these extents no longer. Ranges that others share stay alive. */
-export function releaseExtents(core: Core, record: Record, ino: Ino, extents: readonly Extent[]): void {
-  if (extents.length === 0) return;
-  core.data.ledger.release(extents, {
+/** An inode names the dropped extents no longer. Ranges that it keeps, or that others share, stay alive. */
+export function releaseExtents(
+  core: Core,
+  record: Record,
+  ino: Ino,
+  extents: { readonly dropped: readonly Extent[]; readonly kept: readonly Extent[] },
+): void {
+  const { dropped, kept } = extents;
+  if (dropped.length === 0) return;
+  core.data.ledger.release(dropped, {
+    kept,
     stillShared: ({ aggregate, rangeStart }) => {
       record.deleteSharer(aggregate, rangeStart, ino);
       // One record may let go of the same range for several inodes.
@@ -147,7 +154,8 @@ function copyOut(core: Core, inode: Inode): Result<Inode> {
   if (isErrno(made)) return made;
   const copied = core.data.copyOut(inode.extents, inode.size, made.file);
   if (copied < 0) {
-    core.data.unlinkOwnLater(made.name);
+    // No row has ever named it, and its space is wanted now.
+    core.data.removeOwn(made.name);
     return errnoOf(-copied);
   }
   const record = core.namespace.begin();
@@ -160,7 +168,7 @@ function copyOut(core: Core, inode: Inode): Result<Inode> {
     second: inode.extents,
     flags: (inode.flags & ~FLAG_FLUSHED) | FLAG_UNSETTLED | (hasCopy ? FLAG_COPY : 0),
   };
-  releaseExtents(core, record, inode.ino, inode.second);
+  releaseExtents(core, record, inode.ino, { dropped: inode.second, kept: inode.extents });
   core.put(record, row);
   core.commit(record);
   return row;

@@ -180,7 +180,8 @@ export class Filesystem implements Operations {
     const inode = this.#core.inode(ino);
     if (isErrno(inode)) return inode;
     this.#core.noteAccess(inode, inode);
-    return this.#core.namespace.symlinkTarget(ino) ?? E.EINVAL;
+    const target = this.#core.namespace.readSymlink(ino);
+    return target === E.ENOENT ? E.EINVAL : target;
   }
 
   makeNode(caller: Caller, at: Place, node: NewNode) {

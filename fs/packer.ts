@@ -4,6 +4,7 @@
  * and the bytes written for it are dead at birth.
  */
 import { type PackFile, type PackResult, SEGMENT_BYTES } from '../aggregate/pack.ts';
+import { isErrno } from '../base/errno.ts';
 import type { Ino } from '../base/units.ts';
 import { ROOT_INO } from '../base/units.ts';
 import type { Inode } from '../shard/rows.ts';
@@ -149,7 +150,8 @@ export class Packer {
   #nameOf(parent: Ino, position: number): Uint8Array | undefined {
     const dir = this.#core.namespace.inode(parent);
     if (dir === undefined) return undefined;
-    const [dentry] = this.#core.namespace.list(dir, position - 1, 1);
+    const found = this.#core.namespace.readList(dir, position - 1, 1);
+    const dentry = isErrno(found) ? undefined : found[0];
     return dentry?.position === position ? dentry.name : undefined;
   }
 

@@ -12,6 +12,8 @@ const SETTLED_CLEARS = FLAG_UNSETTLED | FLAG_FLUSHED | FLAG_COPY;
 
 /** Called when the last handle of an inode is closed. */
 export function settle(core: Core, live: LiveFile): void {
+  // On a read-only mount the sizes of unsettled files are only shown.
+  if (core.options.readOnly) return;
   const inode = core.namespace.inode(live.ino);
   if (inode === undefined || inode.nlink === 0 || live.size === undefined || !isUnsettled(inode)) return;
   if (live.size === 0) switchToPacked(core, inode, live, []);
@@ -44,7 +46,8 @@ export function putSwitch(
 ) {
   const { inode, live } = at;
   core.put(record, packedRow(inode, live, extents));
-  releaseExtents(core, record, inode.ino, inode.second);
+  // The copy may lie in ranges that the file names again: then those stay.
+  releaseExtents(core, record, inode.ino, { dropped: inode.second, kept: extents });
   if (inode.own !== undefined) core.data.unlinkOwnLater(inode.own);
   live.size = undefined;
   live.copied = undefined;
@@ -64,7 +67,7 @@ export function flushOwn(core: Core, inode: Inode, live: LiveFile | undefined): 
     return E.EIO;
   }
   const record = core.namespace.begin();
-  releaseExtents(core, record, inode.ino, inode.second);
+  releaseExtents(core, record, inode.ino, { dropped: inode.second, kept: inode.extents });
   core.put(record, {
     ...inode,
     second: [],
@@ -94,12 +97,14 @@ export function settleDedicated(core: Core, inode: Inode, live: LiveFile): void 
   }
   const fresh = core.namespace.inode(inode.ino) ?? inode;
   const record = core.namespace.begin();
+  // What was flushed before the last write is not flushed now.
+  const cleared = live.unflushed ? FLAG_UNSETTLED | FLAG_FLUSHED : FLAG_UNSETTLED;
   core.put(record, {
     ...fresh,
     size: live.size ?? fresh.size,
     mtime: live.mtime,
     ctime: live.ctime,
-    flags: fresh.flags & ~FLAG_UNSETTLED,
+    flags: fresh.flags & ~cleared,
   });
   core.commit(record);
   live.size = undefined;

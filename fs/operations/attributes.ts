@@ -28,10 +28,9 @@ export function setAttributes(
   let inode = core.inode(ino);
   if (isErrno(inode)) return inode;
   if (changes.size !== undefined) {
-    const row = dropPrivileges(core, inode, { bits: changes.killPrivileges === true });
-    const done = truncate(core, row, changes.size);
+    const done = truncate(core, inode, changes.size);
     if (isErrno(done)) return done;
-    inode = done;
+    inode = dropPrivileges(core, done, { bits: changes.killPrivileges === true });
   }
   return core.attributesReply(changeRow(core, inode, changes));
 }
@@ -44,14 +43,18 @@ export function truncate(core: Core, inode: Inode, size: number): Result<Inode> 
   if (inode.layout === 'packed') return cutPacked(core, inode, size);
   const change = beginChange(core, inode);
   if (isErrno(change)) return change;
+  const { live } = change;
+  // No handle for writing need be open: a packing of the old contents may be under way.
+  core.packer.cancel(inode.ino);
   const done = change.file.truncate(size);
-  if (done < 0) return errnoOf(-done);
-  noteChange(core, change.live, 0);
-  change.live.size = size;
-  if (size === 0) change.live.copied = [];
-  // Without a handle no RELEASE will come: the file settles here.
-  if (change.live.handles === 0) settle(core, change.live);
-  return core.namespace.inode(inode.ino) ?? change.inode;
+  if (done >= 0) {
+    noteChange(core, live, 0);
+    live.size = size;
+    if (size === 0) live.copied = [];
+  }
+  // Without a handle no RELEASE will come: the file settles here, changed or not.
+  if (live.handles === 0) settle(core, live);
+  return done < 0 ? errnoOf(-done) : (core.namespace.inode(inode.ino) ?? change.inode);
 }
 
 /** Everything but the size, in one record. */
@@ -117,8 +120,7 @@ function cutPacked(core: Core, inode: Inode, size: number): Result<Inode> {
   }
   const now = core.now();
   const record = core.namespace.begin();
-  const gone = dropped.filter((d) => !kept.some((k) => k.aggregate === d.aggregate && k.rangeStart === d.rangeStart));
-  releaseExtents(core, record, inode.ino, gone);
+  releaseExtents(core, record, inode.ino, { dropped, kept });
   const row = { ...inode, extents: kept, size, mtime: now, ctime: now };
   core.put(record, row);
   core.commit(record);

@@ -4,7 +4,7 @@ import { E, type Errno, errnoOf, isErrno, type Result } from '../../base/errno.t
 import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE } from '../../base/libc.ts';
 import type { Ino } from '../../base/units.ts';
 import type { Inode } from '../../shard/rows.ts';
-import { beginChange, currentSize, dropPrivileges, noteChange, replaceByEmpty } from '../contents.ts';
+import { beginChange, type Change, currentSize, dropPrivileges, noteChange, replaceByEmpty } from '../contents.ts';
 import { type Core, MAX_FILE_SIZE, S_IFDIR, S_IFMT, S_IFREG } from '../core.ts';
 import { settle } from '../settle.ts';
 import { extentsOfRange, noteCopied } from '../sharing.ts';
@@ -43,6 +43,7 @@ export function open(core: Core, caller: Caller, ino: Ino, flags: number): Resul
     const failed = truncateAtOpen(core, caller, inode);
     if (failed !== undefined) return failed;
   }
+  if (!core.options.readOnly) core.data.noteRead(inode.extents);
   return countOpen(core, inode, flags);
 }
 
@@ -102,13 +103,21 @@ export function write(core: Core, request: WriteRequest, from: Uint8Array): numb
   const before = live.size ?? 0;
   const count = file.write(from, request.offset);
   if (count < 0) {
-    // A part of it may have been written past the end; it must not show when the file grows later.
-    if (end > before) file.truncate(before);
+    undoGrowth(core, change, before);
+    // Bytes that were there before may have been overwritten.
+    if (request.offset < before) noteChange(core, live, 0);
     return count;
   }
   noteChange(core, live, end);
   dropPrivileges(core, change.inode, { bits: request.killPrivileges });
   return count;
+}
+
+/** What failed may have lengthened the own file; that must not show when the file grows later. */
+function undoGrowth(core: Core, { inode, file }: Change, size: number): void {
+  const stat = file.stat();
+  if (!isErrno(stat) && stat.size === size) return;
+  if (file.truncate(size) < 0) core.markBroken(`Cannot cut the own file of inode ${inode.ino} back to its size`);
 }
 
 export function allocate(core: Core, request: ReadRequest, range: { mode: number; length: number }): Result<void> {
@@ -124,8 +133,13 @@ export function allocate(core: Core, request: ReadRequest, range: { mode: number
   if (end > MAX_FILE_SIZE) return E.EFBIG;
   const change = beginChange(core, inode);
   if (isErrno(change)) return change;
+  const before = change.live.size ?? 0;
   const done = change.file.allocate(mode, { offset: request.offset, length });
-  if (done < 0) return errnoOf(-done);
+  if (done < 0) {
+    undoGrowth(core, change, before);
+    if ((mode & ~FALLOC_KEEP_SIZE) !== 0) noteChange(core, change.live, 0);
+    return errnoOf(-done);
+  }
   noteChange(core, change.live, keepSize ? 0 : end);
   dropPrivileges(core, change.inode, { bits: false });
 }
@@ -182,8 +196,9 @@ export function copyRange(
   const before = change.live.size ?? 0;
   const { copied: remembered } = change.live;
   const count = copyBytes(core, { inode: fresh, offset: from.offset }, { ...change, offset: to.offset }, length);
+  if (count < length) undoGrowth(core, change, count > 0 ? Math.max(before, to.offset + count) : before);
   if (count <= 0) {
-    if (count < 0 && to.offset + length > before) change.file.truncate(before);
+    if (to.offset < before) noteChange(core, change.live, 0);
     return count;
   }
   noteChange(core, change.live, to.offset + count);
@@ -204,7 +219,9 @@ function copyBytes(
     const file = core.data.openOwn(from.inode.own);
     if (isErrno(file)) return -E.EIO.number;
     const count = core.backing.copyRange({ file, offset: from.offset }, { file: to.file, offset: to.offset }, length);
-    if (count >= 0) return count;
+    if (count > 0) return count;
+    // An end before the one that the row tells: what is missing must not pass for the end of the copy.
+    if (count === 0) return lostBytes(core, from.inode, 'short');
   }
   const buffer = Buffer.allocUnsafe(Math.min(length, COPY_BUFFER));
   let done = 0;
@@ -221,11 +238,12 @@ function copyBytes(
 
 function truncateAtOpen(core: Core, caller: Caller, inode: Inode): Errno | undefined {
   const live = core.live.find(inode.ino);
-  const row = dropPrivileges(core, inode, { bits: caller.uid !== 0 });
-  const unused = (live === undefined || live.handles === 0) && row.nlink > 0;
+  const unused = (live === undefined || live.handles === 0) && inode.nlink > 0;
+  const done = unused ? replaceByEmpty(core, inode) : truncate(core, inode, 0);
+  if (isErrno(done)) return done;
   core.packer.cancel(inode.ino);
-  const done = unused ? replaceByEmpty(core, row) : truncate(core, row, 0);
-  return isErrno(done) ? done : undefined;
+  dropPrivileges(core, done, { bits: caller.uid !== 0 });
+  return undefined;
 }
 
 function lostBytes(core: Core, inode: Inode, why: string): number {

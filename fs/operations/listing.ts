@@ -25,7 +25,8 @@ export function listDirectory(
   if (!takeDots(dir, request.cookie, take)) return;
   let after = Math.max(request.cookie, FIRST_POSITION - 1);
   for (;;) {
-    const slice = core.namespace.list(dir, after, SLICE);
+    const slice = core.namespace.readList(dir, after, SLICE);
+    if (isErrno(slice)) return slice;
     for (const dentry of slice) {
       const { name, ino, type, position } = dentry;
       const inode = request.plus ? core.namespace.inode(ino) : undefined;

@@ -18,6 +18,7 @@ import {
   S_ISGID,
 } from '../core.ts';
 import { addName, type FreePlace, findName, freePlace, type Place } from '../names.ts';
+import { settle } from '../settle.ts';
 import type { Caller, Entry, NewNode, OpenReply } from '../types.ts';
 import { countOpen } from './files.ts';
 import { ACL_ACCESS, ACL_DEFAULT } from './xattrs.ts';
@@ -133,7 +134,10 @@ export function makeLink(core: Core, ino: Ino, at: Place): Result<Entry> {
   const live = core.live.find(ino);
   if (live !== undefined) live.ctime = now;
   const record = core.namespace.begin();
-  return name(core, record, place, { ...inode, nlink: inode.nlink + 1, ctime: now });
+  const entry = name(core, record, place, { ...inode, nlink: inode.nlink + 1, ctime: now });
+  // An O_TMPFILE may get its name through a descriptor that no RELEASE will follow.
+  if (live !== undefined && live.handles === 0 && inode.nlink === 0) settle(core, live);
+  return entry;
 }
 
 /** Puts the inode and its new name into the record and commits it. */

@@ -45,10 +45,11 @@ export function dropLink(core: Core, record: Record, inode: Inode, name: Dentry)
   const now = core.now();
   const live = core.live.find(inode.ino);
   if (live !== undefined) live.ctime = now;
-  if (inode.nlink === 1) core.packer.cancel(inode.ino);
+  if (inode.nlink <= 1) core.packer.cancel(inode.ino);
   const isRecorded = inode.nlink > 1 && inode.parent === name.dir && inode.position === name.position;
   const place = isRecorded ? { parent: 0 as Ino, position: 0 } : {};
-  core.put(record, { ...inode, ...place, nlink: inode.nlink - 1, ctime: now });
+  // Where shards disagree a name may lead to an inode that counts none.
+  core.put(record, { ...inode, ...place, nlink: Math.max(0, inode.nlink - 1), ctime: now });
 }
 
 /** An empty directory loses its name. */

@@ -60,9 +60,8 @@ function replace(core: Core, { fromDir, source, moved }: Source, to: { toDir: In
   if (isDirectory && (moved.mode & S_IFMT) !== S_IFDIR) return E.EISDIR;
   if (!isDirectory && (moved.mode & S_IFMT) === S_IFDIR) return E.ENOTDIR;
   if (isDirectory && core.namespace.totals(replaced).entries > 0) return E.ENOTEMPTY;
-  const live = core.live.find(moved.ino);
-  if (moved.own !== undefined && live?.unflushed === true) {
-    const flushed = flushOwn(core, moved, live);
+  if (moved.own !== undefined && core.needsFlush(moved)) {
+    const flushed = flushOwn(core, moved, core.live.find(moved.ino));
     if (isErrno(flushed)) return flushed;
   }
   const fresh = core.namespace.inode(moved.ino) ?? moved;

@@ -35,7 +35,7 @@ export function getXattr(core: Core, _caller: Caller, ino: Ino, name: Uint8Array
   const allowed = checkName(core, text);
   if (allowed !== undefined) return allowed;
   if ((inode.flags & FLAG_XATTRS) === 0) return E.ENODATA;
-  return core.namespace.xattr(ino, name) ?? E.ENODATA;
+  return core.namespace.readXattr(ino, name);
 }
 
 export function listXattrs(core: Core, caller: Caller, ino: Ino): Result<Uint8Array> {

@@ -1,0 +1,36 @@
+/** A faulty backing that also writes down the calls it gets, in their order. */
+import type { Errno } from '../../base/errno.ts';
+import { FaultBacking, type FaultKind } from './fault_backing.ts';
+
+/** What changes a disk or makes it durable. */
+const RECORDED: ReadonlySet<FaultKind> = new Set([
+  'create',
+  'write',
+  'truncate',
+  'allocate',
+  'flush',
+  'flushFolder',
+  'unlink',
+  'rename',
+]);
+/** Entries kept; a test that needs more than these clears them in between. */
+const HISTORY_MAX = 10_000;
+
+export class RecordingBacking extends FaultBacking {
+  /** `kind path-from-the-volume`, and what tests add of their own. */
+  readonly history: string[] = [];
+
+  override check(kind: FaultKind, path: string, direct = false): Errno | undefined {
+    const error = super.check(kind, path, direct);
+    if (RECORDED.has(kind)) this.note(`${kind} ${path.replace(/^.*\/volumes\/[^/]*\/?/, '')}`);
+    return error;
+  }
+
+  note(entry: string): void {
+    if (this.history.length < HISTORY_MAX) this.history.push(entry);
+  }
+
+  clear(): void {
+    this.history.length = 0;
+  }
+}
