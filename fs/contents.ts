@@ -99,11 +99,11 @@ export function replaceByEmpty(core: Core, inode: Inode): Result<Inode> {
     ctime: now,
     flags: (inode.flags & ~(FLAG_FLUSHED | FLAG_COPY)) | FLAG_UNSETTLED,
   };
-  core.put(record, row);
-  core.commit(record);
   const live = core.live.of(row);
   startLive(live, row);
   live.copied = [];
+  core.put(record, row);
+  core.commit(record);
   return row;
 }
 

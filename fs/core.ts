@@ -114,7 +114,8 @@ export class Core {
 
   /** A flush failed: what it covered may be lost, and a second one would lie. From now on changes get EIO. */
   markBroken(reason: string): void {
-    this.#broken ??= reason;
+    if (this.#broken !== undefined) return;
+    this.#broken = reason;
     this.log.error({ reason }, 'The store takes no more changes until it has been checked: pacsfs fsck --repair');
   }
 
@@ -153,9 +154,18 @@ export class Core {
 
   /** Every put of an inode's row goes this way: it carries what was so far only in memory. */
   put(record: Record, inode: Inode): void {
+    const row = this.#withLiveTimes(inode);
     const atime = this.#lazyAtimes.get(inode.ino);
     if (atime !== undefined) this.#lazyAtimes.delete(inode.ino);
-    record.putInode(atime !== undefined && compareTimes(atime, inode.atime) > 0 ? { ...inode, atime } : inode);
+    record.putInode(atime !== undefined && compareTimes(atime, inode.atime) > 0 ? { ...row, atime } : row);
+  }
+
+  /** Of an unsettled file: so that after a crash its own file's mtime is believed only if it is later than the record. */
+  #withLiveTimes(inode: Inode): Inode {
+    const live = isUnsettled(inode) ? this.live.find(inode.ino) : undefined;
+    if (live?.size === undefined) return inode;
+    const ctime = compareTimes(live.ctime, inode.ctime) > 0 ? live.ctime : inode.ctime;
+    return { ...inode, mtime: live.mtime, ctime };
   }
 
   /** Writes the record; aggregates whose counts it changed go along. */
@@ -210,7 +220,7 @@ export class Core {
 
   /** Relatime: an access is noted when the last one noted is older than the last change, or than a day. */
   wantsAccess(inode: Inode, times: { readonly mtime: Timespec; readonly ctime: Timespec }): boolean {
-    if (this.options.noAtime || this.options.readOnly) return false;
+    if (this.options.noAtime || this.refusal() !== undefined) return false;
     const atime = this.#lazyAtimes.get(inode.ino) ?? inode.atime;
     if (compareTimes(atime, times.mtime) <= 0 || compareTimes(atime, times.ctime) <= 0) return true;
     return this.now().sec - atime.sec >= RELATIME_SEC;

@@ -1,30 +1,31 @@
 /**
  * What a mount does before it answers: orphans of the last mount go, own files that were open or waiting settle, own
- * files that no row names are removed. After an unclean end the aggregates' counts are taken anew from the inodes.
+ * files that no row names are removed. What a barrier that was cut off needs besides is in torn.ts.
  */
 import { readHeader } from '../aggregate/scan.ts';
 import { E, isErrno } from '../base/errno.ts';
-import { type Extent, type OwnName, occupied } from '../base/layout.ts';
+import type { OwnName } from '../base/layout.ts';
 import { compareTimes, type Timespec } from '../base/time.ts';
-import type { AggregateId, VolumeId } from '../base/units.ts';
+import type { VolumeId } from '../base/units.ts';
 import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
 import { startLive } from './contents.ts';
 import { type Core, isUnsettled } from './core.ts';
 import { reclaimOrphan } from './operations/remove.ts';
 import { settle } from './settle.ts';
+import { mendTorn } from './torn.ts';
 
 export function recover(core: Core): void {
   if (core.options.readOnly) {
     showUnsettled(core);
     return;
   }
-  if (core.namespace.torn) recount(core);
+  if (core.namespace.torn) mendTorn(core);
   for (const ino of [...core.namespace.orphans()]) reclaimOrphan(core, ino);
-  const named = new Set<string>();
+  const named = new OwnNames();
   for (const ino of [...core.namespace.ownFileInodes()]) {
     const inode = core.namespace.inode(ino);
     if (inode?.own === undefined) continue;
-    named.add(ownKey(inode.own));
+    named.add(inode.own);
     recoverOwn(core, inode);
   }
   // A row that is missing because shards disagree proves nothing: fsck tells which files are nobody's.
@@ -41,12 +42,23 @@ function showUnsettled(core: Core): void {
     const inode = core.namespace.inode(ino);
     if (inode?.own === undefined || !isUnsettled(inode)) continue;
     const stat = core.data.statOwn(inode.own);
-    if (!isErrno(stat)) startLive(core.live.of(inode), { ...inode, size: stat.size, mtime: laterTime(inode, stat) });
+    if (!isErrno(stat)) startLive(core.live.of(inode), { ...inode, size: stat.size, mtime: writtenTime(inode, stat) });
   }
 }
 
-function ownKey(own: OwnName): string {
-  return `${own.volume}/${own.start}/${own.number}`;
+/** Names of own files, a number each: there may be as many as there are dedicated files. */
+class OwnNames {
+  readonly #numbers = new Map<string, Set<number>>();
+
+  add({ volume, start, number }: OwnName): void {
+    const key = `${volume}/${start}`;
+    const numbers = this.#numbers.get(key) ?? new Set();
+    this.#numbers.set(key, numbers.add(number));
+  }
+
+  has({ volume, start, number }: OwnName): boolean {
+    return this.#numbers.get(`${volume}/${start}`)?.has(number) === true;
+  }
 }
 
 function recoverOwn(core: Core, inode: Inode): void {
@@ -58,17 +70,35 @@ function recoverOwn(core: Core, inode: Inode): void {
     return;
   }
   if (!isUnsettled(inode)) {
-    if (inode.size <= core.options.packBelow) pack(core, inode, inode);
+    recoverSettled(core, inode, stat.size);
     return;
   }
-  const row = { ...inode, size: stat.size, mtime: laterTime(inode, stat), flags: inode.flags & ~FLAG_FLUSHED };
+  const row = { ...inode, size: stat.size, mtime: writtenTime(inode, stat), flags: inode.flags & ~FLAG_FLUSHED };
   pack(core, inode, row);
 }
 
-/** The row's time unless the own file was written after it; the host keeps times less exactly than the row. */
-function laterTime(inode: Inode, stat: { readonly mtime: Timespec }): Timespec {
-  const gap = stat.mtime.sec - inode.mtime.sec + (stat.mtime.nsec - inode.mtime.nsec) / 1e9;
-  return compareTimes(stat.mtime, inode.mtime) > 0 && gap > 1e-5 ? stat.mtime : inode.mtime;
+/** Of a settled file that was never flushed the host may have lost the end. */
+function recoverSettled(core: Core, inode: Inode, size: number): void {
+  const { ino, own } = inode;
+  let row = inode;
+  if (size !== inode.size) {
+    core.log.error({ ino, own, found: size, expected: inode.size }, 'An own file does not have the size of its inode');
+    // What was flushed has that size; the inode is damaged, and reads past the end fail.
+    if ((inode.flags & FLAG_FLUSHED) !== 0) return;
+    row = { ...inode, size };
+    const record = core.namespace.begin();
+    core.put(record, row);
+    core.commit(record);
+  }
+  if (row.size <= core.options.packBelow) pack(core, row, row);
+}
+
+/**
+ * When it was last written. The own file tells, unless the row was recorded later: a time set by utimensat(2) is not the
+ * own file's. Every record of an unsettled inode has the time of its last write.
+ */
+function writtenTime(inode: Inode, stat: { readonly mtime: Timespec }): Timespec {
+  return compareTimes(stat.mtime, inode.ctime) > 0 ? stat.mtime : inode.mtime;
 }
 
 /** Brings the file to where closing it would have brought it. */
@@ -108,12 +138,12 @@ function recoverMissing(core: Core, inode: Inode): void {
   core.commit(record);
 }
 
-function removeUnnamed(core: Core, volume: VolumeId, named: ReadonlySet<string>): void {
+function removeUnnamed(core: Core, volume: VolumeId, named: OwnNames): void {
   const names = core.data.ownFiles(volume);
   if (isErrno(names)) return;
   let removed = 0;
   for (const own of names) {
-    if (named.has(ownKey(own))) continue;
+    if (named.has(own)) continue;
     core.data.removeOwn(own);
     removed += 1;
   }
@@ -138,37 +168,5 @@ function removeUnknown(core: Core, volume: VolumeId): void {
       { volume, aggregate: id, removed: isOurs },
       'An aggregate without a row: removed, or set aside in lost/',
     );
-  }
-}
-
-/** Shards commit one after another, so a crash may leave the counts of aggregates behind the inodes that name them. */
-function recount(core: Core): void {
-  const live = new Map<AggregateId, Map<number, number>>();
-  const seen = new Map<AggregateId, Extent>();
-  for (const extent of allExtents(core)) {
-    seen.set(extent.aggregate, extent);
-    const ranges = live.get(extent.aggregate) ?? new Map<number, number>();
-    live.set(extent.aggregate, ranges);
-    ranges.set(extent.rangeStart, occupied(extent.rangeLength));
-  }
-  core.data.ledger.recount(
-    [...live].map(([id, ranges]) => ({
-      id,
-      volume: seen.get(id)?.volume ?? (0 as VolumeId),
-      live: [...ranges.values()].reduce((sum, bytes) => sum + bytes, 0),
-      end: [...ranges].reduce((end, [start, bytes]) => Math.max(end, start + bytes), 0),
-    })),
-  );
-  const record = core.namespace.begin();
-  core.commit(record);
-}
-
-function* allExtents(core: Core): Generator<Extent> {
-  for (let shard = 0; shard < core.namespace.shardCount; shard++) {
-    for (const inode of core.namespace.scan(shard).inodes()) {
-      if ('table' in inode) continue;
-      yield* inode.extents;
-      yield* inode.second;
-    }
   }
 }

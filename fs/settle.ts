@@ -12,8 +12,8 @@ const SETTLED_CLEARS = FLAG_UNSETTLED | FLAG_FLUSHED | FLAG_COPY;
 
 /** Called when the last handle of an inode is closed. */
 export function settle(core: Core, live: LiveFile): void {
-  // On a read-only mount the sizes of unsettled files are only shown.
-  if (core.options.readOnly) return;
+  // On a read-only mount the sizes of unsettled files are only shown; in a broken store they stay as they are.
+  if (core.refusal() !== undefined) return;
   const inode = core.namespace.inode(live.ino);
   if (inode === undefined || inode.nlink === 0 || live.size === undefined || !isUnsettled(inode)) return;
   if (live.size === 0) switchToPacked(core, inode, live, []);

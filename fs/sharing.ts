@@ -30,6 +30,9 @@ export function extentsOfRange(
   return at >= end ? found : undefined;
 }
 
+/** Extents that one copy takes over at most: a copy of many small pieces keeps its own bytes. */
+const COPIED_EXTENTS = 64;
+
 /** Remembers a copied range, or forgets all when it does not go on where the last one ended. */
 export function noteCopied(live: LiveFile, copied: readonly Extent[] | undefined, source: Ino): void {
   if (live.copied === undefined) return;
@@ -49,6 +52,7 @@ export function noteCopied(live: LiveFile, copied: readonly Extent[] | undefined
       live.copied.push({ extent, source });
     }
   }
+  if (live.copied.length > COPIED_EXTENTS) live.copied = undefined;
 }
 
 /**

@@ -70,7 +70,7 @@ export function forget(core: Core, ino: Ino): void {
 /** Removes an inode that has no name left; any other stays as it is. */
 export function reclaimOrphan(core: Core, ino: Ino): void {
   const inode = core.namespace.inode(ino);
-  if (inode === undefined || inode.nlink > 0) return;
+  if (inode === undefined || inode.nlink > 0 || core.refusal() !== undefined) return;
   const record = core.namespace.begin();
   releaseContents(core, record, inode);
   record.deleteInode(inode.ino);
