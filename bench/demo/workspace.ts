@@ -56,7 +56,9 @@ export class Workspace {
   troubles(): string[] {
     try {
       const lines = readFileSync(logPath(this.store), 'utf8').trimEnd().split('\n');
-      return lines.filter((line) => !/"level":(10|20|30|"(trace|debug|info)")/.test(line)).slice(-LOG_LINES);
+      return lines
+        .filter((line) => line !== '' && !/"level":(10|20|30|"(trace|debug|info)")/.test(line))
+        .slice(-LOG_LINES);
     } catch {
       return [];
     }
