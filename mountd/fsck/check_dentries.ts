@@ -1,6 +1,6 @@
 /** Rows of dentries: readable, in their place, each naming an inode of its type, no name twice in a directory. */
 import { equalBytes } from '../../base/bytes.ts';
-import type { Ino, Slot } from '../../base/units.ts';
+import { type Ino, ROOT_INO, type Slot } from '../../base/units.ts';
 import { partitionIndexOf, partitionSlot, SINGLE_PARTITION } from '../../shard/partition_map.ts';
 import { MAX_NAME_BYTES, POSITIONS_PER_HASH } from '../../shard/position.ts';
 import { type Dentry, DT_DIR } from '../../shard/rows.ts';
@@ -82,7 +82,9 @@ class DentryCheck {
     if (at < 0) {
       const isNew = !this.#ctx.lostDirectories.has(dir);
       this.#ctx.lostDirectories.add(dir);
-      const repair: Repair | undefined = isNew ? (repairer) => repairer.makeDirectory(dir) : undefined;
+      // The root has a finding of its own.
+      const repair: Repair | undefined =
+        isNew && dir !== ROOT_INO ? (repairer) => repairer.makeDirectory(dir) : undefined;
       this.#ctx.add({ kind: 'stray-dentry', where, found: 'names of no inode', expected: 'a directory', repair });
       return undefined;
     }
