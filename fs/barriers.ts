@@ -34,10 +34,6 @@ export class Barriers {
     return deferred;
   }
 
-  get hasWaiters(): boolean {
-    return this.#waiters.length > 0;
-  }
-
   /** Makes a barrier when one is asked for or due; returns the milliseconds until the next is due. */
   tick(nowMs: number): number {
     const { commitIntervalMs } = this.#core.options;

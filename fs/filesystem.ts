@@ -26,6 +26,12 @@ type Place = { parent: Ino; name: Uint8Array };
 /** How often access times are recorded that were only noted. */
 const LAZY_INTERVAL_MS = 5_000;
 
+/** A `sync` waits until what had settled at that time is packed; at the end, until no worker is at work either. */
+interface Sync {
+  readonly ms: number;
+  readonly deferred: Deferred<void>;
+}
+
 export interface FilesystemStatus {
   readonly openFiles: number;
   readonly waitingFiles: number;
@@ -39,8 +45,7 @@ export class Filesystem implements Operations {
   readonly #packer: Packer;
   readonly #barriers: Barriers;
   #lazyMs: number;
-  /** `sync` with packing: settled when nothing waits any more. */
-  #draining: Deferred<void>[] = [];
+  #syncs: Sync[] = [];
 
   constructor(parts: CoreParts & { readonly workers: WorkerJobs }) {
     this.#core = new Core(parts);
@@ -56,13 +61,13 @@ export class Filesystem implements Operations {
   /** Does what is due; returns the milliseconds until it wants to be called again. */
   tick(): number {
     const nowMs = this.#core.clock.monotonicMs();
-    if (this.#core.options.readOnly) return this.#tickReadOnly();
+    if (this.#core.options.readOnly) return LAZY_INTERVAL_MS;
     if (nowMs - this.#lazyMs >= LAZY_INTERVAL_MS) {
       this.#core.recordAccesses();
       this.#lazyMs = nowMs;
     }
     const packIn = this.#packer.tick(nowMs);
-    if (this.#draining.length > 0 && this.#packer.pending === 0) this.#finishDraining();
+    if (this.#syncs.length > 0) this.#finishSyncs();
     const barrierIn = this.#barriers.tick(nowMs);
     return Math.max(0, Math.min(packIn, barrierIn, this.#lazyMs + LAZY_INTERVAL_MS - nowMs));
   }
@@ -81,14 +86,7 @@ export class Filesystem implements Operations {
    * segment is flushed in a fraction of the time that its files would take one by one.
    */
   sync(): Deferred<void> {
-    const deferred = new Deferred<void>();
-    if (this.#core.options.readOnly) {
-      deferred.settle(undefined);
-      return deferred;
-    }
-    this.#packer.drain(true);
-    this.#draining.push(deferred);
-    return deferred;
+    return this.#syncFrom(this.#core.clock.monotonicMs());
   }
 
   /**
@@ -106,7 +104,7 @@ export class Filesystem implements Operations {
       }
       for (const ino of [...core.namespace.orphans()]) reclaimOrphan(core, ino);
     }
-    return this.sync();
+    return this.#syncFrom(Number.POSITIVE_INFINITY);
   }
 
   describe(ino: Ino): Result<InodeDescription> {
@@ -131,21 +129,35 @@ export class Filesystem implements Operations {
     return done;
   }
 
-  #tickReadOnly(): number {
-    for (const deferred of this.#draining.splice(0)) deferred.settle(undefined);
-    if (this.#barriers.hasWaiters) this.#barriers.make();
-    return LAZY_INTERVAL_MS;
+  #syncFrom(ms: number): Deferred<void> {
+    const deferred = new Deferred<void>();
+    if (this.#core.options.readOnly) {
+      deferred.settle(undefined);
+      return deferred;
+    }
+    this.#packer.drain(true);
+    this.#syncs.push({ ms, deferred });
+    return deferred;
   }
 
-  #finishDraining(): void {
-    this.#packer.drain(false);
+  /** Files that came later need not be waited for: there may always be some. */
+  #finishSyncs(): void {
+    const waits = ({ ms }: Sync) => (ms === Number.POSITIVE_INFINITY ? !this.#packer.isIdle : this.#packer.hasFrom(ms));
+    const finished = this.#syncs.filter((sync) => !waits(sync));
+    if (finished.length === 0) return;
+    this.#syncs = this.#syncs.filter((sync) => !finished.includes(sync));
+    this.#packer.drain(this.#syncs.length > 0);
     const done = this.#syncNow();
-    for (const deferred of this.#draining.splice(0)) deferred.settle(done);
+    for (const { deferred } of finished) deferred.settle(done);
   }
 
   /** Order of durability: own files that are not durable, then a barrier over their rows and everything else. */
   #syncNow(): Result<void> {
     const core = this.#core;
+    if (core.broken !== undefined) {
+      this.#barriers.make();
+      return E.EIO;
+    }
     core.recordAccesses();
     let failed: Errno | undefined;
     for (const ino of [...core.namespace.ownFileInodes()]) {

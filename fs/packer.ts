@@ -29,6 +29,8 @@ export class Packer {
   readonly #jobs = new Map<number, readonly WaitingFile[]>();
   /** When set, everything that waits is due. */
   #draining = false;
+  /** No job can be had before one is done. */
+  #isBlocked = false;
 
   constructor(core: Core, workers: WorkerJobs) {
     this.#core = core;
@@ -38,6 +40,17 @@ export class Packer {
   /** Files that wait or are being packed. */
   get pending(): number {
     return this.#waiting.count + this.#packing.size;
+  }
+
+  /** No file waits, and no worker writes. */
+  get isIdle(): boolean {
+    return this.#waiting.count === 0 && this.#jobs.size === 0;
+  }
+
+  /** Whether a file that came at `ms` or before waits or is being packed. */
+  hasFrom(ms: number): boolean {
+    for (const { sinceMs } of this.#packing.values()) if (sinceMs <= ms) return true;
+    return this.#waiting.hasFrom(ms);
   }
 
   /** Whether more waits than may: creates wait until a segment has been written. */
@@ -65,16 +78,20 @@ export class Packer {
 
   /** Hands work to the workers; returns the milliseconds until it wants to be called again. */
   tick(nowMs: number): number {
+    // In a broken store own files stay what they are, until it is mounted again.
+    if (this.#core.broken !== undefined) this.#waiting.clear();
     const delay = this.#draining ? 0 : this.#core.options.packDelayMs;
-    for (;;) {
+    while (!this.#isBlocked) {
       const oldest = this.#waiting.oldestMs();
       if (oldest === undefined) return Number.POSITIVE_INFINITY;
       const isDue = this.#draining || nowMs - oldest >= delay || this.isFull;
       if (!isDue && !this.#waiting.hasFull(SEGMENT_BYTES)) return Math.max(1, oldest + delay - nowMs);
       const dueMs = this.isFull || this.#draining ? nowMs : nowMs - delay;
-      const isStarted = this.#start(this.#waiting.take({ bytes: SEGMENT_BYTES, files: JOB_FILES, dueMs }));
-      if (!isStarted) return delay > 0 ? delay : 10;
+      const files = this.#waiting.take({ bytes: SEGMENT_BYTES, files: JOB_FILES, dueMs });
+      if (files.length === 0) return 1;
+      this.#start(files);
     }
+    return Number.POSITIVE_INFINITY;
   }
 
   /** A worker has written a segment: one record switches its files. */
@@ -82,6 +99,7 @@ export class Packer {
     const core = this.#core;
     const job = this.#jobs.get(result.id) ?? [];
     this.#jobs.delete(result.id);
+    this.#isBlocked = false;
     const record = core.namespace.begin();
     const accepted = new Set<Ino>();
     const unpacked: Ino[] = [];
@@ -101,6 +119,7 @@ export class Packer {
       const live = core.live.find(packed.ino);
       const inode = core.namespace.inode(packed.ino);
       if (inode === undefined || live === undefined || !isSame(inode, live, waiting)) continue;
+      if (core.broken !== undefined) continue;
       accepted.add(packed.ino);
       putSwitch(core, record, { inode, live }, packed.extents);
     }
@@ -117,10 +136,10 @@ export class Packer {
     if (live !== undefined && inode?.own !== undefined && live.handles === 0) settleDedicated(this.#core, inode, live);
   }
 
-  /** Hands a job of files of one volume to a worker; false when none could be started now. */
-  #start(files: readonly WaitingFile[]): boolean {
+  /** Hands a job of files of one volume to a worker. When all lanes are at work they wait on, and others with them. */
+  #start(files: readonly WaitingFile[]): void {
     const [first] = files;
-    if (first === undefined) return false;
+    if (first === undefined) return;
     const { volume } = first.file.own;
     const mine = files.filter((waiting) => waiting.file.own.volume === volume);
     for (const waiting of files) if (waiting.file.own.volume !== volume) this.#waiting.add(waiting);
@@ -129,14 +148,15 @@ export class Packer {
       this.#core.namespace.lsn,
     );
     if (job === undefined) {
-      if (this.#core.data.canPack(volume)) for (const waiting of mine) this.#waiting.add(waiting);
-      else for (const waiting of mine) this.#keepOwn(waiting.file.ino);
-      return false;
+      if (this.#core.data.canPack(volume)) {
+        this.#isBlocked = true;
+        for (const waiting of mine) this.#waiting.add(waiting);
+      } else for (const waiting of mine) this.#keepOwn(waiting.file.ino);
+      return;
     }
     this.#jobs.set(job.id, mine);
     for (const waiting of mine) this.#packing.set(waiting.file.ino, waiting);
     this.#workers.post({ kind: 'pack', job });
-    return true;
   }
 
   #describe(inode: Inode, live: LiveFile): PackFile | undefined {

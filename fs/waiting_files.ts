@@ -74,6 +74,21 @@ export class WaitingFiles {
     return oldest;
   }
 
+  /** Whether some file came at `ms` or before. */
+  hasFrom(ms: number): boolean {
+    for (const { files, oldestMs } of this.#directories.values()) {
+      if (oldestMs > ms) continue;
+      for (const { sinceMs } of files.values()) if (sinceMs <= ms) return true;
+    }
+    return false;
+  }
+
+  clear(): void {
+    this.#directories.clear();
+    this.#directoryOf.clear();
+    this.#bytes = 0;
+  }
+
   /** Whether some directory has at least this many bytes. */
   hasFull(bytes: number): boolean {
     for (const directory of this.#directories.values()) if (directory.bytes >= bytes) return true;
