@@ -68,9 +68,11 @@ export class StoreLock {
       takeLock(fd, store);
       const left = readLockRecord(store);
       if (left !== undefined && options.force !== true) refuseForeign(store, left, identity);
+      // Who is no mount carries on how the last one ended, in case it never comes to put the record back.
+      const outcome = options.purpose !== 'mount' && left?.outcome !== undefined ? { outcome: left.outcome } : {};
       const lock = new StoreLock(fd, store, {
         found: left,
-        record: { ...identity, state: 'held', purpose: options.purpose, supervisorPid: process.pid },
+        record: { ...identity, state: 'held', purpose: options.purpose, supervisorPid: process.pid, ...outcome },
       });
       lock.update({});
       return lock;

@@ -1,4 +1,5 @@
 /** `pacsfs fsck`: checks a store that is not mounted. */
+import { sqliteCode } from '../../shard/failure.ts';
 import { StoreError } from '../../shard/store.ts';
 import { readConfig, volumeRows } from '../config.ts';
 import { Failure } from '../failure.ts';
@@ -58,20 +59,30 @@ export async function fsck(target: string, options: FsckOptions): Promise<number
     return report.end(store, outcome);
   } catch (thrown) {
     progress.end();
-    if (!(thrown instanceof StoreError)) throw thrown;
-    throw new Failure(
-      thrown.message,
-      thrown.code === 'newer-format' || thrown.code === 'not-a-store' ? OPERATIONAL : DAMAGE_LEFT,
-    );
+    throw explain(store, thrown);
   } finally {
     // The record tells the next mount how the last one ended; a check changes nothing about that.
     lock.releaseUnchanged();
   }
 }
 
+/** What kept the check from its end: damage of the databases themselves, or something else. */
+function explain(store: string, thrown: unknown): unknown {
+  const code = sqliteCode(thrown instanceof StoreError ? thrown.cause : thrown);
+  const isDamage = code === '' || /^SQLITE_(CORRUPT|NOTADB|IOERR|FORMAT|ERROR)/.test(code);
+  if (thrown instanceof StoreError) {
+    const isOurs = thrown.code === 'damaged' || thrown.code === 'missing-shard';
+    return new Failure(thrown.message, isOurs && isDamage ? DAMAGE_LEFT : OPERATIONAL);
+  }
+  if (code === '' || !isDamage) return thrown;
+  return new Failure(`Cannot check ${store} to the end: system.db is damaged (${code})`, DAMAGE_LEFT);
+}
+
 /** Whether the last mount released the store in good order; true for a store that was never mounted. */
 function endedWell(record: LockRecord | undefined): boolean {
-  return record === undefined || (record.state === 'free' && record.outcome?.code === 0);
+  if (record === undefined) return true;
+  // A check or dump that was killed left a record too, which carries on the mount's outcome.
+  return (record.state === 'free' || record.purpose !== 'mount') && record.outcome?.code === 0;
 }
 
 class Report {

@@ -88,7 +88,7 @@ export class CheckContext {
       try {
         check(this.namespace.scan(shard), shard);
       } catch (thrown) {
-        if (sqliteCode(thrown) === '') throw thrown;
+        if (!/^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(sqliteCode(thrown))) throw thrown;
         this.hasUnseenRows = true;
         const found = `${sqliteCode(thrown)} while checking ${stage}`;
         this.add({ kind: 'damaged-database', where: { shard }, found, expected: 'a whole database' });

@@ -1,5 +1,5 @@
 /** `pacsfs fsck` as scripts and people use it: exit codes, refusals, what it prints. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { pacsfs, TestStore } from '../support/mount_harness.ts';
@@ -52,6 +52,19 @@ describe('exit codes', () => {
     expect((await pacsfs(['fsck', copy.path])).code).toBe(DAMAGE_LEFT);
   });
 
+  it('4 for a system.db that cannot be read', async () => {
+    const copy = await filledStore();
+    const path = copy.databasePath('system');
+    const root = copy.query('system', "SELECT rootpage FROM sqlite_master WHERE name = 'aggregates'") as number;
+    const bytes = readFileSync(path);
+    bytes.fill(0xa5, (root - 1) * 8192, root * 8192);
+    writeFileSync(path, bytes);
+    const result = await pacsfs(['fsck', copy.path, '--repair']);
+    expect(result.code).toBe(DAMAGE_LEFT);
+    expect(result.stderr).toMatch(/system.db is damaged/);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+  });
+
   it('8 for a mounted store, with mount point and process', async () => {
     store = await TestStore.create();
     const result = await store.fsck();
@@ -92,6 +105,30 @@ describe('exit codes', () => {
     const rebuild = await store.fsck(['--rebuild']);
     expect(rebuild.code).toBe(USAGE);
     expect(rebuild.stderr).toMatch(/--rebuild/);
+  });
+});
+
+describe('a repaired store', () => {
+  it('mounts, and what had lost its name can be read in lost+found', async () => {
+    const copy = await filledStore();
+    const before = copy.inode('Mueller/scan');
+    copy.removeDentry('Mueller');
+    const [extent] = before.extents;
+    if (extent === undefined) throw new Error('Not packed');
+    const packed = readFileSync(copy.aggregatePath(extent.aggregate));
+    const contents = packed.subarray(extent.offset, extent.offset + extent.length);
+    const directory = before.parent;
+    expect((await pacsfs(['fsck', copy.path, '--repair'])).code).toBe(REPAIRED);
+    rmSync(store.path, { recursive: true });
+    renameSync(copy.path, store.path);
+    await store.mount();
+    const read = await store.shell(`base64 -w0 'lost+found/#${directory}/scan'`);
+    expect(Buffer.from(read, 'base64').equals(contents)).toBe(true);
+    await store.shell(
+      'stat -c "%a %u" lost+found | grep -qx "700 0" && rmdir lost+found 2>/dev/null && exit 1; rm -r lost+found',
+    );
+    await store.unmount();
+    expect((await store.fsck()).code).toBe(CLEAN);
   });
 });
 

@@ -1,13 +1,15 @@
 /** Parts of fsck that need no store: the table of inodes, the table of ranges, lines, and the documentation's list. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { Writable } from 'node:stream';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Extent } from '../../base/layout.ts';
 import { EPOCH } from '../../base/time.ts';
 import { type AggregateId, type Ino, inoOf, type ShardId, type Slot } from '../../base/units.ts';
 import { HAS_XATTR, InodeTable, PARENT_NAMES_IT, ROW_DAMAGED } from '../../mountd/fsck/inode_table.ts';
 import { KINDS } from '../../mountd/fsck/kinds.ts';
 import { newDirectory } from '../../mountd/fsck/new_directory.ts';
+import { Progress } from '../../mountd/fsck/progress.ts';
 import { RangeTable } from '../../mountd/fsck/range_table.ts';
 import { renderCounts, renderFinding } from '../../mountd/fsck/report.ts';
 import { CHECKOUT } from '../support/mount_harness.ts';
@@ -121,6 +123,55 @@ describe('lines', () => {
     ] as const);
     expect(renderCounts(counts, 'damage')).toBe('3 wrong-type, 2 wrong-nlink');
     expect(renderCounts(counts, 'note')).toBe('9 waiting-orphan');
+  });
+});
+
+describe('progress', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  function written(isTerminal: boolean): { stream: NodeJS.WriteStream; text: () => string } {
+    let text = '';
+    const stream = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        text += chunk.toString();
+        done();
+      },
+    });
+    const shown = Object.assign(stream, {
+      isTTY: isTerminal,
+      columns: 80,
+      cursorTo() {},
+      clearLine() {},
+      moveCursor() {},
+    });
+    return { stream: shown as unknown as NodeJS.WriteStream, text: () => text };
+  }
+
+  it('is silent for a second, then a line now and then where there is no terminal', () => {
+    vi.useFakeTimers();
+    const { stream, text } = written(false);
+    const progress = new Progress(stream);
+    progress.begin('inodes', 4);
+    progress.advance(1);
+    expect(text()).toBe('');
+    vi.advanceTimersByTime(11_000);
+    progress.advance(1);
+    progress.advance(1);
+    expect(text()).toBe('pacsfs: checking inodes: 50 %\n');
+    progress.end();
+  });
+
+  it('is a bar on a terminal', () => {
+    vi.useFakeTimers();
+    const { stream, text } = written(true);
+    const progress = new Progress(stream);
+    progress.begin('inodes', 4);
+    vi.advanceTimersByTime(1_100);
+    progress.advance(2);
+    expect(text()).toMatch(/checking inodes \[.*50 %/);
+    progress.end();
   });
 });
 

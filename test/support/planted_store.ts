@@ -168,6 +168,16 @@ export class PlantedStore {
     }
   }
 
+  /** The first column of a query's first row. */
+  query(where: Slot | 'system', text: string): unknown {
+    const database = new Database(this.databasePath(where), { readonly: true });
+    try {
+      return database.prepare(text).pluck().get();
+    } finally {
+      database.close();
+    }
+  }
+
   /** Path of the shard of a slot, or of system.db. */
   databasePath(where: Slot | 'system'): string {
     if (where === 'system') return join(this.meta, 'system.db');
