@@ -22,7 +22,7 @@ const PATH_DEPTH = 256;
 export class Packer {
   readonly #core: Core;
   readonly #workers: WorkerJobs;
-  readonly #waiting = new WaitingFiles();
+  readonly #waiting = new WaitingFiles(SEGMENT_BYTES);
   /** Files handed to a worker, with what they were when they were. */
   readonly #packing = new Map<Ino, WaitingFile>();
   /** The files of each job, by its number. */
@@ -85,9 +85,9 @@ export class Packer {
       const oldest = this.#waiting.oldestMs();
       if (oldest === undefined) return Number.POSITIVE_INFINITY;
       const isDue = this.#draining || nowMs - oldest >= delay || this.isFull;
-      if (!isDue && !this.#waiting.hasFull(SEGMENT_BYTES)) return Math.max(1, oldest + delay - nowMs);
+      if (!isDue && !this.#waiting.hasFull) return Math.max(1, oldest + delay - nowMs);
       const dueMs = this.isFull || this.#draining ? nowMs : nowMs - delay;
-      const files = this.#waiting.take({ bytes: SEGMENT_BYTES, files: JOB_FILES, dueMs });
+      const files = this.#waiting.take({ files: JOB_FILES, dueMs });
       if (files.length === 0) return 1;
       this.#start(files);
     }

@@ -22,7 +22,15 @@ interface Directory {
 export class WaitingFiles {
   readonly #directories = new Map<Ino, Directory>();
   readonly #directoryOf = new Map<Ino, Ino>();
+  /** Directories with a whole load. The control thread asks after every round: nothing here may look at them all. */
+  readonly #full = new Set<Directory>();
+  readonly #loadBytes: number;
   #bytes = 0;
+
+  /** `loadBytes`: so much of one directory is worth a job of its own. */
+  constructor(loadBytes: number) {
+    this.#loadBytes = loadBytes;
+  }
 
   get count(): number {
     return this.#directoryOf.size;
@@ -46,6 +54,7 @@ export class WaitingFiles {
     }
     directory.files.set(ino, waiting);
     directory.bytes += size;
+    if (directory.bytes >= this.#loadBytes) this.#full.add(directory);
     directory.oldestMs = Math.min(directory.oldestMs, waiting.sinceMs);
     this.#directoryOf.set(ino, parent);
     this.#bytes += size;
@@ -60,18 +69,16 @@ export class WaitingFiles {
     if (directory === undefined || waiting === undefined) return undefined;
     directory.files.delete(ino);
     directory.bytes -= waiting.file.size;
+    if (directory.bytes < this.#loadBytes) this.#full.delete(directory);
     this.#bytes -= waiting.file.size;
     if (directory.files.size === 0) this.#directories.delete(parent);
     return waiting;
   }
 
-  /** When the oldest directory becomes due, or undefined with nothing waiting. */
+  /** When the directory that came first got its oldest file (they are kept in that order), or undefined with none. */
   oldestMs(): number | undefined {
-    let oldest: number | undefined;
-    for (const { oldestMs } of this.#directories.values()) {
-      if (oldest === undefined || oldestMs < oldest) oldest = oldestMs;
-    }
-    return oldest;
+    const [first] = this.#directories.values();
+    return first?.oldestMs;
   }
 
   /** Whether some file came at `ms` or before. */
@@ -86,22 +93,22 @@ export class WaitingFiles {
   clear(): void {
     this.#directories.clear();
     this.#directoryOf.clear();
+    this.#full.clear();
     this.#bytes = 0;
   }
 
-  /** Whether some directory has at least this many bytes. */
-  hasFull(bytes: number): boolean {
-    for (const directory of this.#directories.values()) if (directory.bytes >= bytes) return true;
-    return false;
+  /** Whether some directory has a whole load. */
+  get hasFull(): boolean {
+    return this.#full.size > 0;
   }
 
   /**
-   * Takes about `bytes` worth of files, directory after directory, each in name order: first directories that have a
+   * Takes about a load of files, directory after directory, each in name order: first directories that have a
    * whole load, then, if `dueMs` is given, those whose oldest file came before it. Fewer when there are no more.
    */
-  take(options: { readonly bytes: number; readonly files: number; readonly dueMs: number | undefined }): WaitingFile[] {
+  take(options: { readonly files: number; readonly dueMs: number | undefined }): WaitingFile[] {
     const taken: WaitingFile[] = [];
-    let room = options.bytes;
+    let room = this.#loadBytes;
     const takeFrom = (directory: Directory) => {
       for (const waiting of inNameOrder(directory)) {
         if (taken.length >= options.files || (taken.length > 0 && waiting.file.size > room)) return;
@@ -110,9 +117,9 @@ export class WaitingFiles {
         this.remove(waiting.file.ino);
       }
     };
-    for (const directory of [...this.#directories.values()]) {
-      if (directory.bytes < options.bytes && directory.files.size < options.files) continue;
-      takeFrom(directory);
+    const [full] = this.#full;
+    if (full !== undefined) {
+      takeFrom(full);
       return taken;
     }
     const { dueMs } = options;
