@@ -180,8 +180,23 @@ export class LooseUser {
 
   /** `own` or `packed`. */
   layout(path: string): string {
-    const name = encoder.encode('user.pacsfs.layout');
-    return new TextDecoder().decode(must(this.filesystem.getXattr(this.caller, this.stat(path).ino, name), path));
+    return this.getXattr(path, 'user.pacsfs.layout');
+  }
+
+  /** The value as text, or the error's name. */
+  getXattr(path: string, name: string): string {
+    const found = this.filesystem.getXattr(this.caller, this.stat(path).ino, encoder.encode(name));
+    return isErrno(found) ? found.name : new TextDecoder('latin1').decode(found);
+  }
+
+  setXattr(path: string, name: string, value: string | Uint8Array, flags = 0): Result<void> {
+    const bytes = typeof value === 'string' ? encoder.encode(value) : value;
+    const change = { name: encoder.encode(name), value: bytes, flags, killSetgid: false };
+    return this.filesystem.setXattr(this.caller, this.stat(path).ino, change);
+  }
+
+  removeXattr(path: string, name: string): Result<void> {
+    return this.filesystem.removeXattr(this.caller, this.stat(path).ino, encoder.encode(name));
   }
 
   /** Asks for an fsync; the answer is there after the next tick. */
