@@ -33,6 +33,8 @@ export interface Fault {
   readonly path?: string;
   /** Only opens with O_DIRECT, and writes through such. */
   readonly direct?: boolean;
+  /** Bytes that a write which fails has written all the same. Default 0. */
+  readonly partial?: number;
 }
 
 interface Armed {
@@ -62,6 +64,11 @@ export class FaultBacking implements Backing {
 
   /** The error that this call must fail with, if any. */
   check(kind: FaultKind, path: string, direct = false): Errno | undefined {
+    return this.fault(kind, path, direct)?.error;
+  }
+
+  /** The fault that this call meets, if any. */
+  fault(kind: FaultKind, path: string, direct = false): Fault | undefined {
     this.calls.set(kind, (this.calls.get(kind) ?? 0) + 1);
     for (const armed of this.#armed) {
       const { fault } = armed;
@@ -69,7 +76,7 @@ export class FaultBacking implements Backing {
       if (fault.direct === true && !direct) continue;
       armed.seen += 1;
       const after = fault.after ?? 0;
-      if (armed.seen > after && armed.seen <= after + (fault.times ?? Number.POSITIVE_INFINITY)) return fault.error;
+      if (armed.seen > after && armed.seen <= after + (fault.times ?? Number.POSITIVE_INFINITY)) return fault;
     }
     return undefined;
   }
@@ -151,7 +158,10 @@ class FaultFile implements BackingFile {
   }
 
   write(from: Uint8Array, offset: number): number {
-    return this.#count('write', () => this.below.write(from, offset));
+    const fault = this.#faults.fault('write', this.path, this.#direct);
+    if (fault === undefined) return this.below.write(from, offset);
+    if (fault.partial !== undefined) this.below.write(from.subarray(0, fault.partial), offset);
+    return -fault.error.number;
   }
 
   stat(): Result<BackingStat> {

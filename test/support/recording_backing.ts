@@ -1,6 +1,5 @@
 /** A faulty backing that also writes down the calls it gets, in their order. */
-import type { Errno } from '../../base/errno.ts';
-import { FaultBacking, type FaultKind } from './fault_backing.ts';
+import { type Fault, FaultBacking, type FaultKind } from './fault_backing.ts';
 
 /** What changes a disk or makes it durable. */
 const RECORDED: ReadonlySet<FaultKind> = new Set([
@@ -20,10 +19,10 @@ export class RecordingBacking extends FaultBacking {
   /** `kind path-from-the-volume`, and what tests add of their own. */
   readonly history: string[] = [];
 
-  override check(kind: FaultKind, path: string, direct = false): Errno | undefined {
-    const error = super.check(kind, path, direct);
+  override fault(kind: FaultKind, path: string, direct = false): Fault | undefined {
+    const fault = super.fault(kind, path, direct);
     if (RECORDED.has(kind)) this.note(`${kind} ${path.replace(/^.*\/volumes\/[^/]*\/?/, '')}`);
-    return error;
+    return fault;
   }
 
   note(entry: string): void {
