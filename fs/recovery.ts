@@ -69,6 +69,11 @@ function recoverOwn(core: Core, inode: Inode): void {
     if (stat === E.ENOENT) recoverMissing(core, inode);
     return;
   }
+  // After a reboot nobody knows what the host kept of an own file that was not flushed; the fsynced copy is whole.
+  if (core.namespace.rebooted && (inode.flags & FLAG_COPY) !== 0) {
+    recoverCopy(core, inode);
+    return;
+  }
   if (!isUnsettled(inode)) {
     recoverSettled(core, inode, stat.size);
     return;
@@ -124,13 +129,19 @@ function recoverMissing(core: Core, inode: Inode): void {
   }
   const isCopy = (inode.flags & FLAG_COPY) !== 0;
   core.log.warn({ ino, own, restored: isCopy }, 'An own file that was not durable is missing');
-  const extents = isCopy ? inode.second : [];
+  recoverCopy(core, inode);
+}
+
+/** The inode names its fsynced copy again, or without one becomes empty; its own file goes behind the next barrier. */
+function recoverCopy(core: Core, inode: Inode): void {
+  const isCopy = (inode.flags & FLAG_COPY) !== 0;
+  if (inode.own !== undefined) core.data.unlinkOwnLater(inode.own);
   const record = core.namespace.begin();
   core.put(record, {
     ...inode,
     layout: 'packed',
     own: undefined,
-    extents,
+    extents: isCopy ? inode.second : [],
     second: [],
     size: isCopy ? inode.size : 0,
     flags: inode.flags & ~(FLAG_COPY | FLAG_UNSETTLED | FLAG_FLUSHED),

@@ -1,6 +1,7 @@
 /** The control thread: opens the store, serves it, closes it. Its loop is in control_loop.ts. */
 import { workerData } from 'node:worker_threads';
 import { DataStore } from '../aggregate/store.ts';
+import { bootId } from '../base/boot.ts';
 import { isErrno } from '../base/errno.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
@@ -44,7 +45,7 @@ function openStore(workers: WorkerPool, clock: SystemClock): Opened {
     );
   }
   // START is durable before the first own file bears it, so that a name is never given twice.
-  const start = readOnly ? namespace.generation : namespace.raiseStart();
+  const start = readOnly ? namespace.generation : namespace.raiseStart(bootId());
   const backing = new PosixBacking();
   const data = DataStore.open({
     backing,

@@ -6,6 +6,7 @@
  */
 import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { bootId } from '../base/boot.ts';
 import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../base/libc.ts';
 import { Failure, failureOf } from './failure.ts';
@@ -154,7 +155,7 @@ export function isLocked(store: string): boolean {
 }
 
 export function machineIdentity(): MachineIdentity {
-  return { host: hostname(), bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
+  return { host: hostname(), bootId: bootId() };
 }
 
 function openLockFile(store: string): number {

@@ -102,6 +102,7 @@ export class NamespaceStore {
   #current: Record | undefined;
   #lsn: Lsn;
   #starts: number;
+  #rebooted = true;
 
   private constructor(folder: string, databases: StoreDatabases, options: NamespaceOptions) {
     const { system } = databases;
@@ -165,11 +166,22 @@ export class NamespaceStore {
     return this.#starts;
   }
 
-  /** Raises the count of starts and makes it durable, before anything is named by it; returns the new number. */
-  raiseStart(): number {
+  /** Whether the machine was booted since the start before this one, so that what was not flushed by then may be lost. */
+  get rebooted(): boolean {
+    return this.#rebooted;
+  }
+
+  /**
+   * Raises the count of starts and makes it durable, before anything is named by it; returns the new number. `bootId` tells
+   * one boot of the machine from the next; the empty one, of nobody knows when, is never the same.
+   */
+  raiseStart(bootId = ''): number {
     assert(!this.readOnly, 'A store opened for reading has no start');
+    const { system } = this.#databases;
+    this.#rebooted = bootId === '' || system.optionalText('boot_id') !== bootId;
     this.#starts += 1;
-    this.#databases.system.putMeta('starts', this.#starts);
+    system.putMeta('starts', this.#starts);
+    system.putMeta('boot_id', bootId);
     if (!this.#committer.commitSystem())
       throw new ShardFailure('Cannot note the start of the daemon: the metadata disk is full');
     return this.#starts;

@@ -88,6 +88,12 @@ export class SystemDatabase {
     return value;
   }
 
+  /** A text that earlier versions or starts may not have left. */
+  optionalText(key: string): string | undefined {
+    const value = this.#sql.getMeta.get(key);
+    return typeof value === 'string' ? value : undefined;
+  }
+
   number(key: string): number {
     const value = this.#sql.getMeta.get(key);
     if (typeof value !== 'number') throw this.#missing(key);

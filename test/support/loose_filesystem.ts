@@ -95,6 +95,8 @@ export class LooseFilesystem {
   readonly log = new KeptLog();
   readonly backing = new RecordingBacking(new PosixBacking());
   readonly volumes: readonly VolumeRow[];
+  /** Change it before `kill` or `restart` to play a reboot. */
+  bootId = 'boot-1';
   readonly #options: LooseOptions;
   readonly #worker = new PackWorker(this.backing);
   #queue: WorkerJob[] = [];
@@ -269,7 +271,7 @@ export class LooseFilesystem {
       DataStore.open({
         backing,
         storeId: STORE_ID,
-        start: readOnly ? namespace.generation : namespace.raiseStart(),
+        start: readOnly ? namespace.generation : namespace.raiseStart(this.bootId),
         volumes: this.volumes,
         aggregates: namespace.aggregates(),
         options: { aggregateBytes: 8 * MIB, reserveBytes: 0, clock, readOnly, ...this.#options.data },
