@@ -68,7 +68,9 @@ export function dropPrivileges(core: Core, inode: Inode, options: { readonly bit
   const capability = (inode.flags & FLAG_XATTRS) !== 0 && core.namespace.xattr(inode.ino, CAPABILITY) !== undefined;
   if (mode === inode.mode && !capability) return inode;
   const record = core.namespace.begin();
-  const row = { ...inode, mode, ctime: core.now() };
+  const isLast = capability && core.namespace.xattrNames(inode.ino).length === 1;
+  const flags = isLast ? inode.flags & ~FLAG_XATTRS : inode.flags;
+  const row = { ...inode, mode, flags, ctime: core.now() };
   if (capability) record.deleteXattr(inode.ino, CAPABILITY);
   core.put(record, row);
   core.commit(record);
