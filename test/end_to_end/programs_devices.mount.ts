@@ -11,8 +11,22 @@ describe('files as disks, trees as machines', () => {
     store = await TestStore.create();
   });
   afterEach(async () => {
-    await store.destroy();
+    try {
+      await releaseDevices();
+    } finally {
+      await store.destroy();
+    }
   });
+
+  /** What a shell that was killed could not undo itself. */
+  async function releaseDevices(): Promise<void> {
+    const script = `
+      umount ${store.folder}/inner 2> /dev/null || true
+      losetup --noheadings --raw --output NAME,BACK-FILE | while read -r device file; do
+        case $file in ${store.folder}/*) losetup --detach "$device" ;; esac
+      done`;
+    await store.run('bash', ['-c', script], { cwd: '/' });
+  }
 
   it('fio verifies what it wrote, through every engine', { timeout: 180_000 }, async () => {
     const common = '--size=12m --verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=7 --group_reporting --minimal';
