@@ -3,6 +3,7 @@
  * files that no row names are removed. What a barrier that was cut off needs besides is in torn.ts.
  */
 import { readHeader } from '../aggregate/scan.ts';
+import type { BackingStat } from '../base/backing.ts';
 import { E, isErrno } from '../base/errno.ts';
 import type { OwnName } from '../base/layout.ts';
 import { compareTimes, type Timespec } from '../base/time.ts';
@@ -75,22 +76,23 @@ function recoverOwn(core: Core, inode: Inode): void {
     return;
   }
   if (!isUnsettled(inode)) {
-    recoverSettled(core, inode, stat.size);
+    recoverSettled(core, inode, stat);
     return;
   }
   const row = { ...inode, size: stat.size, mtime: writtenTime(inode, stat), flags: inode.flags & ~FLAG_FLUSHED };
   pack(core, inode, row);
 }
 
-/** Of a settled file that was never flushed the host may have lost the end. */
-function recoverSettled(core: Core, inode: Inode, size: number): void {
+/** Changes that no durable record tells of show in the own file; of one never flushed the host may have lost the end. */
+function recoverSettled(core: Core, inode: Inode, stat: BackingStat): void {
   const { ino, own } = inode;
   let row = inode;
-  if (size !== inode.size) {
-    core.log.error({ ino, own, found: size, expected: inode.size }, 'An own file does not have the size of its inode');
-    // What was flushed has that size; the inode is damaged, and reads past the end fail.
-    if ((inode.flags & FLAG_FLUSHED) !== 0) return;
-    row = { ...inode, size };
+  if (stat.size !== inode.size) {
+    const fields = { ino, own, found: stat.size, expected: inode.size };
+    core.log.error(fields, 'An own file does not have the size of its inode');
+    // Flushed, and not changed since: the inode is damaged, and reads past the end fail.
+    if ((inode.flags & FLAG_FLUSHED) !== 0 && compareTimes(stat.mtime, inode.ctime) <= 0) return;
+    row = { ...inode, size: stat.size, mtime: writtenTime(inode, stat) };
     const record = core.namespace.begin();
     core.put(record, row);
     core.commit(record);
