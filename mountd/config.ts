@@ -126,7 +126,13 @@ export function parseConfig(text: string, path: string): StoreConfig {
   const flaw = document.errors[0];
   if (flaw !== undefined)
     throw new Failure(`Cannot use ${path}, line ${lines.linePos(flaw.pos[0]).line}: ${flaw.message}`);
-  const raw: unknown = document.toJS();
+  let raw: unknown;
+  try {
+    raw = document.toJS();
+  } catch (error) {
+    // An alias without its anchor, or too many of them.
+    throw failureOf(`use ${path}`, error);
+  }
   const version = typeof raw === 'object' && raw !== null && 'version' in raw ? raw.version : undefined;
   if (typeof version === 'number' && version > STORE_VERSION) {
     throw new Failure(
@@ -156,6 +162,11 @@ function checkVolumes(config: StoreConfig, path: string): void {
       seen.add(volume[word]);
     }
   }
+  const other = config.volumes.find((volume) => volume.kind !== 'dir');
+  if (other === undefined) return;
+  throw new Failure(
+    `Cannot use ${path}: volume '${other.name}' is of kind '${other.kind}', this version serves 'dir' volumes only`,
+  );
 }
 
 /** The line of the innermost node on the way to `place` that the text has. */

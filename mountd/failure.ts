@@ -68,6 +68,11 @@ export function isFullDisk(thrown: unknown): boolean {
   return code === 'ENOSPC' || code === 'SQLITE_FULL' || isFullDisk(thrown.cause);
 }
 
+/** Names may hold any character: a newline in one must not make two lines of a message. */
+export function oneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
+}
+
 function firstLine(text: string): string {
   return text.split('\n', 1)[0] ?? text;
 }

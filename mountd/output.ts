@@ -1,4 +1,5 @@
 /** What commands print: text for people, JSON for scripts. */
+import { oneLine } from './failure.ts';
 import { approximateSize } from './sizes.ts';
 
 export function print(text: string): void {
@@ -11,7 +12,7 @@ export function printJson(value: unknown): void {
 
 /** Progress and remarks, beside what scripts read. */
 export function remark(text: string): void {
-  process.stderr.write(`pacsfs: ${text}\n`);
+  process.stderr.write(`pacsfs: ${oneLine(text)}\n`);
 }
 
 /** Names and values in two columns; nested ones are indented, byte counts under `spaces` are shown rounded. */

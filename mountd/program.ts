@@ -1,16 +1,16 @@
 /** The verbs of `pacsfs`, their arguments and help. Each verb loads only what it needs, so that starting is quick. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, type OptionValues } from 'commander';
-import { FAILED, failureOf, USAGE } from './failure.ts';
+import { FAILED, failureOf, oneLine, USAGE, usage } from './failure.ts';
 
 /** Of fsck(8), where the other verbs have 2 and 1. */
 const FSCK_USAGE = 16;
-const FSCK_OPERATIONAL = 8;
+export const FSCK_OPERATIONAL = 8;
 
 /** Runs a verb; its number, if it gives one, is the exit code. */
 type Action = () => unknown;
 
-function collect(value: string, previous: readonly string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 
@@ -23,6 +23,14 @@ function version(): string {
     }
   }
   return 'unknown';
+}
+
+/** An empty argument would mean the present folder, one that is not UTF-8 has lost its bytes: neither is what was meant. */
+function checkArguments(command: Command): void {
+  for (const argument of command.args) {
+    const flaw = argument === '' ? 'it is empty' : argument.includes('\uFFFD') ? 'it is not UTF-8' : undefined;
+    if (flaw !== undefined) throw usage(`Cannot use argument '${argument}' of ${command.name()}: ${flaw}`);
+  }
 }
 
 async function perform(action: Action): Promise<void> {
@@ -38,6 +46,7 @@ export function buildProgram(): Command {
     .showSuggestionAfterError(false)
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
+    .hook('preAction', (_, command) => checkArguments(command))
     .addHelpText(
       'after',
       `
@@ -64,25 +73,23 @@ function addStoreVerbs(program: Command): void {
     .description('make an empty store')
     .argument('<STORE>', 'folder of the store: absent or empty')
     .option('--shards <N>', 'shard databases, 1 to 256', '16')
-    .option('--journal <PATH>', 'folder for a copy of the journal; may be repeated', collect, [])
-    .option(
-      '--volume <NAME=TIER:KIND:ARGS>',
-      'a place for data; may be repeated (default: hot in the store)',
-      collect,
-      [],
-    )
+    .option('--journal <PATH>', 'to come: folder for a copy of the journal; may be repeated', collect)
+    .option('--volume <NAME=TIER:KIND:ARGS>', 'a place for data; may be repeated (default: hot in the store)', collect)
     .option('--same-device', 'allow directories of one volume on one device')
+    .option('--json', 'print JSON')
     .addHelpText(
       'after',
       `
-KIND:ARGS is dir:PATH, mirror:PATH,PATH... or ec:K+M:PATH,PATH...; TIER is hot, warm or cold.
+KIND:ARGS is dir:PATH (to come: mirror:PATH,PATH... and ec:K+M:PATH,PATH...); TIER is hot, warm or cold.
 
 Examples:
   pacsfs format /srv/pacs
   pacsfs format /srv/pacs --shards 32 --volume hot=hot:dir:/flash/pacs`,
     )
     .action((store: string, options: OptionValues) =>
-      perform(async () => (await import('./commands/format.ts')).format(store, options as never)),
+      perform(async () =>
+        (await import('./commands/format.ts')).format(store, { journal: [], volume: [], ...options } as never),
+      ),
     );
   const config = program.command('config').description("a store's configuration").helpCommand(false);
   config
@@ -100,23 +107,31 @@ function addMountVerbs(program: Command): void {
   program
     .command('mount')
     .description('mount a store; returns once the mount answers')
-    .argument('<STORE>')
-    .argument('<DIR>', 'mount point, an existing directory')
-    .option(
-      '-o, --option <OPT,...>',
-      'mount options: ro, nosuid, nodev, noexec, noatime, noacl, commit=SECONDS, ...',
-      collect,
-      [],
-    )
+    .argument('<STORE>', 'folder of the store')
+    .argument('<DIR>', 'mount point, an existing directory outside the store')
+    .option('-o, --option <OPT,...>', 'mount options, see below; may be repeated', collect)
     .option('--foreground', 'stay in the foreground and log to standard error')
-    .option('--binding <NAME>', 'kernel, libfuse or auto', 'auto')
+    .option('--binding <NAME>', 'kernel or auto (to come: libfuse)', 'auto')
     .option('--force', 'take over the lock that another machine left')
+    .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  pacsfs mount /srv/pacs /mnt/pacs\n  pacsfs mount /srv/pacs /mnt/pacs -o noatime,nosuid --foreground',
+      `
+Options of -o:
+  ro, nosuid, nodev, noexec   as in mount(8)
+  noatime                     never update access times (otherwise as relatime)
+  noacl                       no POSIX ACLs
+  commit=SECONDS              how often changes become durable by themselves: 0.01 to 300, otherwise 1
+  layoutxattrs                list user.pacsfs.* among each file's extended attributes
+
+Examples:
+  pacsfs mount /srv/pacs /mnt/pacs
+  pacsfs mount /srv/pacs /mnt/pacs -o noatime,nosuid --foreground`,
     )
     .action((store: string, directory: string, options: OptionValues) =>
-      perform(async () => (await import('./commands/mount.ts')).mount(store, directory, options as never)),
+      perform(async () =>
+        (await import('./commands/mount.ts')).mount(store, directory, { option: [], ...options } as never),
+      ),
     );
   program
     .command('unmount')
@@ -124,6 +139,7 @@ function addMountVerbs(program: Command): void {
     .description('unmount; returns once everything is durable')
     .argument('<DIR>', 'mount point, or any TARGET')
     .option('--lazy', 'detach it even while it is in use')
+    .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  pacsfs unmount /mnt/pacs')
     .action((target: string, options: OptionValues) =>
       perform(async () => (await import('./commands/unmount.ts')).unmount(target, options)),
@@ -151,6 +167,7 @@ function addMountVerbs(program: Command): void {
     .description('make all that was written before survive power loss')
     .argument('<TARGET>')
     .option('--packed', 'also wait until no closed small file is unpacked')
+    .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  pacsfs sync /mnt/pacs --packed')
     .action((target: string, options: OptionValues) =>
       perform(async () => (await import('./commands/sync.ts')).sync(target, options)),
@@ -163,7 +180,7 @@ function addMetadataVerbs(program: Command): void {
     .description('check a store that is not mounted')
     .argument('<TARGET>')
     .option('--repair', 'put right what can be')
-    .option('--rebuild', "rebuild lost metadata from the volumes' own descriptions")
+    .option('--rebuild', "to come: rebuild lost metadata from the volumes' own descriptions")
     .option('--metadata-only', 'do not read the contents of files')
     .option('--names', 'show file names, which may be personal data')
     .option('--json', 'print JSON')
@@ -188,10 +205,16 @@ function addMetadataVerbs(program: Command): void {
     .description('fill an empty store with metadata that dump wrote')
     .argument('<STORE>', 'a store just formatted, not mounted')
     .argument('[FILE]', 'file to read (default: standard input)')
+    .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  pacsfs load /srv/new pacs.jsonl')
-    .action((store: string, file: string | undefined) =>
-      perform(async () => (await import('./commands/load.ts')).load(store, file)),
+    .action((store: string, file: string | undefined, options: OptionValues) =>
+      perform(async () => (await import('./commands/load.ts')).load(store, file, options)),
     );
+}
+
+function fsckCode(exitCode: number): number {
+  if (exitCode === FAILED) return FSCK_OPERATIONAL;
+  return exitCode === USAGE ? FSCK_USAGE : exitCode;
 }
 
 export interface Explanation {
@@ -205,11 +228,14 @@ export function explain(error: unknown, verb: string | undefined): Explanation {
   const isFsck = verb === 'fsck';
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return { line: undefined, exitCode: 0 };
-    const reason =
-      error.code === 'commander.help' ? 'no verb given' : error.message.replace(/^error: /, '').split('\n')[0];
-    return { line: `pacsfs: ${reason}; see \`pacsfs --help\``, exitCode: isFsck ? FSCK_USAGE : USAGE };
+    const noVerb = verb === 'help' ? 'no such verb' : 'no verb given';
+    const reason = error.code === 'commander.help' ? noVerb : error.message.replace(/^error: /, '').split('\n')[0];
+    return {
+      line: `pacsfs: ${oneLine(reason ?? '').replace(/\.$/, '')}; see \`pacsfs --help\``,
+      exitCode: isFsck ? FSCK_USAGE : USAGE,
+    };
   }
   const failure = failureOf('go on', error);
-  const exitCode = isFsck && failure.exitCode === FAILED ? FSCK_OPERATIONAL : failure.exitCode;
-  return { line: `pacsfs: ${failure.message}`, exitCode };
+  const exitCode = isFsck ? fsckCode(failure.exitCode) : failure.exitCode;
+  return { line: `pacsfs: ${oneLine(failure.message)}`, exitCode };
 }

@@ -20,7 +20,7 @@ import { SystemClock } from '../../base/time.ts';
 import { formatNamespace } from '../../shard/store.ts';
 import { MAX_SHARDS, renderConfig, STORE_VERSION, type StoreConfig, volumeRows } from '../config.ts';
 import { errnoReason, Failure, failureOf, usage } from '../failure.ts';
-import { print } from '../output.ts';
+import { print, printJson } from '../output.ts';
 import { configPath, metaFolder } from '../store_paths.ts';
 import { parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
 import { checkDevices } from '../volume_devices.ts';
@@ -30,16 +30,25 @@ export interface FormatOptions {
   readonly journal: readonly string[];
   readonly volume: readonly string[];
   readonly sameDevice?: boolean;
+  readonly json?: boolean;
 }
 
 /** A disk's own folder, which is no reason to refuse it. */
 const HARMLESS = ['lost+found'];
 const DEFAULT_VOLUME = 'volumes/hot';
+/** SQLite opens no path of 512 bytes or more, and adds '/meta/shards/000.db-journal' to this. */
+const MAX_STORE_PATH_BYTES = 480;
 
 type NewConfig = Omit<StoreConfig, 'options'> & { options: Record<string, never> };
 
 export function format(storeArgument: string, options: FormatOptions): void {
   const store = resolve(storeArgument);
+  const pathBytes = Buffer.byteLength(store);
+  if (pathBytes > MAX_STORE_PATH_BYTES) {
+    throw new Failure(
+      `Cannot format: a path of ${pathBytes} bytes found, expected one of at most ${MAX_STORE_PATH_BYTES}`,
+    );
+  }
   const config = planStore(options);
   const volumes = volumeRows({ ...config, options: {} as StoreConfig['options'] }, store);
   checkEmpty(store);
@@ -54,6 +63,10 @@ export function format(storeArgument: string, options: FormatOptions): void {
   } catch (error) {
     made.remove();
     throw failureOf(`format ${store}`, error);
+  }
+  if (options.json === true) {
+    printJson({ store, storeId: config.storeId, shards: config.shards, volumes });
+    return;
   }
   const shown = volumes.map((volume) => `${volume.name} (${volume.tier}, ${volume.kind} ${volume.paths.join(', ')})`);
   print(`Formatted ${store}: store ${config.storeId}, ${config.shards} shards, volumes ${shown.join('; ')}`);

@@ -1,17 +1,28 @@
 /** `pacsfs mount`: starts a supervisor and waits until the mount answers. */
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { MIB } from '../../base/units.ts';
+import { askDaemon } from '../admin_client.ts';
 import { readConfig, volumeRows } from '../config.ts';
 import { FAILED, Failure, failureOf, usage } from '../failure.ts';
 import type { MountRequest, SupervisorReport } from '../messages.ts';
 import { parseMountOptions } from '../mount_options.ts';
 import { isWithin, mountOf, pacsfsMounts, readMountTable } from '../mount_table.ts';
-import { remark } from '../output.ts';
+import { printJson, remark } from '../output.ts';
 import { adminSocketPath, logPath, metaFolder } from '../store_paths.ts';
 import { resolveOutsideMounts } from '../target.ts';
 
@@ -20,6 +31,7 @@ export interface MountCommandOptions {
   readonly foreground?: boolean;
   readonly force?: boolean;
   readonly binding: string;
+  readonly json?: boolean;
 }
 
 /** The log is set aside at this size when a mount starts. */
@@ -38,6 +50,8 @@ export async function mount(storeArgument: string, directory: string, options: M
   }
   await startSupervisor(request);
   await checkAnswer(request.mountPoint);
+  await warnOfHealth(request);
+  if (options.json === true) printJson({ mounted: true, store: request.store, mountPoint: request.mountPoint });
   return 0;
 }
 
@@ -46,14 +60,19 @@ function planMount(storeArgument: string, directory: string, options: MountComma
   const parsed = parseMountOptions(options.option);
   const store = realStore(storeArgument);
   const config = readConfig(store);
-  const mountPoint = checkMountPoint(directory, store);
+  const volumes = volumeRows(config, store);
+  const mountPoint = checkMountPoint(directory);
+  checkApart(mountPoint, [store, ...volumes.flatMap((volume) => volume.paths)]);
   checkPrivilege(mountPoint);
+  const hidden = readdirSync(mountPoint).length;
+  if (hidden > 0)
+    remark(`${mountPoint} is not empty: its ${hidden} entries are hidden while the store is mounted there`);
   return {
     store,
     mountPoint,
     adminSocket: adminSocketPath(config.storeId),
     storeId: config.storeId,
-    volumes: volumeRows(config, store),
+    volumes,
     storeOptions: config.options,
     options: parsed,
     force: options.force === true,
@@ -78,7 +97,7 @@ function realStore(path: string): string {
   }
 }
 
-function checkMountPoint(directory: string, store: string): string {
+function checkMountPoint(directory: string): string {
   const table = readMountTable();
   const mountPoint = resolveOutsideMounts(directory, table);
   const there = pacsfsMounts(table).findLast((entry) => entry.mountPoint === mountPoint);
@@ -97,9 +116,18 @@ function checkMountPoint(directory: string, store: string): string {
     throw failureOf(`mount at ${directory}`, error);
   }
   if (!isDirectory) throw new Failure(`Cannot mount at ${directory}: it is not a directory`);
-  if (isWithin(mountPoint, store))
-    throw new Failure(`Cannot mount at ${directory}: it lies in the store ${store} itself`);
   return mountPoint;
+}
+
+/** A mount over its own store's folders would have the daemon wait for itself: it finds its files by their paths. */
+function checkApart(mountPoint: string, folders: readonly string[]): void {
+  for (const folder of folders) {
+    const place = resolveOutsideMounts(folder);
+    if (isWithin(mountPoint, place))
+      throw new Failure(`Cannot mount at ${mountPoint}: it lies in ${folder}, which is the store's own`);
+    if (isWithin(place, mountPoint))
+      throw new Failure(`Cannot mount at ${mountPoint}: it would hide ${folder}, which is the store's own`);
+  }
 }
 
 function checkPrivilege(mountPoint: string): void {
@@ -160,6 +188,14 @@ async function checkAnswer(mountPoint: string): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A mount that lacks a volume answers, but not with every file: whoever mounted it should know now. */
+async function warnOfHealth(request: MountRequest): Promise<void> {
+  const asked = askDaemon(request.adminSocket, { method: 'GET', path: '/status', timeoutMs: ANSWER_TIMEOUT_MS });
+  const found = (await asked.catch(() => ({}))) as { readonly health?: string };
+  if (found.health === undefined || found.health === 'ok') return;
+  remark(`${request.mountPoint} is mounted, but ${found.health}; see \`pacsfs status\` and ${logPath(request.store)}`);
 }
 
 function openLog(store: string): number {

@@ -13,9 +13,28 @@ const ASK_TIMEOUT_MS = 10_000;
 export async function status(target: string, options: StatusOptions): Promise<void> {
   const { store, mount } = resolveTarget(target);
   const record = isLocked(store) ? readLockRecord(store) : undefined;
-  const found = await describe(store, record, mount?.mountPoint);
-  if (options.json === true) printJson(found);
-  else print(renderFields(found));
+  const show = (found: object) => (options.json === true ? printJson(found) : print(renderFields(found)));
+  try {
+    show(await describe(store, record, mount?.mountPoint));
+  } catch (thrown) {
+    // Who stands at its machine at night needs at least the processes.
+    if (record !== undefined) show(silent(store, record));
+    throw thrown;
+  }
+}
+
+/** What the lock says of a daemon that does not answer. */
+function silent(store: string, record: LockRecord): object {
+  const { mountPoint, supervisorPid, daemonPid } = record;
+  return { mounted: true, store, mountPoint, health: 'not answering', supervisorPid, daemonPid };
+}
+
+/** A mount that ended badly may have left what only fsck finds. */
+function endOf(store: string): string {
+  const last = readLockRecord(store);
+  if (last === undefined || (last.state === 'free' && last.outcome?.code === 0)) return 'not mounted';
+  const code = last.outcome?.code === undefined ? 'its processes were killed' : `code ${last.outcome.code}`;
+  return `not mounted; the last \`pacsfs ${last.purpose}\` did not end well (${code}): see meta/pacsfs.log, run \`pacsfs fsck\``;
 }
 
 async function describe(
@@ -47,5 +66,5 @@ async function describe(
       health: 'dead: no daemon serves it; run `pacsfs unmount` and mount it again',
     };
   }
-  return { mounted: false, store, health: 'not mounted' };
+  return { mounted: false, store, health: endOf(store) };
 }

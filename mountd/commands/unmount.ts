@@ -7,12 +7,13 @@ import { askDaemon } from '../admin_client.ts';
 import { Failure } from '../failure.ts';
 import { isLocked, readLockRecord } from '../lock.ts';
 import type { MountEntry } from '../mount_table.ts';
-import { remark } from '../output.ts';
+import { printJson, remark } from '../output.ts';
 import { logPath } from '../store_paths.ts';
-import { resolveTarget } from '../target.ts';
+import { resolveTarget, type Target } from '../target.ts';
 
 export interface UnmountOptions {
   readonly lazy?: boolean;
+  readonly json?: boolean;
 }
 
 const POLL_MS = 20;
@@ -21,7 +22,12 @@ const ASK_TIMEOUT_MS = 10_000;
 const EXIT_MS = 2_000;
 
 export async function unmount(target: string, options: UnmountOptions): Promise<void> {
-  const { store, mount } = resolveTarget(target);
+  const found = resolveTarget(target);
+  await unmountTarget(target, found, options);
+  if (options.json === true) printJson({ mounted: false, store: found.store });
+}
+
+async function unmountTarget(target: string, { store, mount }: Target, options: UnmountOptions): Promise<void> {
   if (mount === undefined) {
     if (!isLocked(store)) throw new Failure(`Not mounted: ${target}; \`pacsfs status ${target}\` shows its state`);
     // A daemon that is just ending: what is asked for is its end.

@@ -36,6 +36,8 @@ describe('store.yaml', () => {
 
   const flaws: [what: string, text: string, message: RegExp][] = [
     ['a newer format', `${HEAD.replace('version: 1', 'version: 2')}${VOLUMES}`, /newer format, version 2 .* up to 1/],
+    ['an alias of nothing', `${HEAD}${VOLUMES}options: *gone\n`, /use store.yaml.*alias/],
+    ['a kind to come', `${HEAD}${VOLUMES.replace('dir', 'mirror')}`, /'hot' is of kind 'mirror'.*'dir' volumes only/],
     ['an unknown option', `${HEAD}${VOLUMES}options:\n  packBellow: 1\n`, /line 12: options.packBellow: unknown word/],
     ['a bad size', `${HEAD}${VOLUMES}options:\n  packBelow: lots\n`, /line 12: options.packBelow: 'lots' is no size/],
     ['a size out of range', `${HEAD}${VOLUMES}options:\n  packBelow: 1 GiB\n`, /1 GiB found, expected 0 to 256 MiB/],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Failure } from '../../mountd/failure.ts';
 import { buildProgram, explain } from '../../mountd/program.ts';
 
 /** Runs the program in this process, for arguments that are refused before anything is done. */
@@ -30,6 +31,9 @@ describe('wrong usage', () => {
     [['format', '/tmp/x', '--volume', 'a=hot:dir:/a', '--volume', 'a=warm:dir:/b'], /twice/],
     [['format', '/tmp/x', '--volume', 'a=hot:dir:/a', '--volume', 'b=warm:dir:/a'], /for two volumes/],
     [['status', '/', '--bogus'], /unknown option '--bogus'/],
+    [['format', ''], /Cannot use argument '' of format: it is empty/],
+    [['format', '/tmp/bad\uFFFD'], /it is not UTF-8/],
+    [['help', 'nosuch'], /no such verb/],
   ])('%j is one line and 2', async (args, message) => {
     const { line, exitCode } = await refusal(args);
     expect(line).toMatch(message);
@@ -39,10 +43,12 @@ describe('wrong usage', () => {
 
   it('of fsck is 16, its failures are 8', async () => {
     expect(await refusal(['fsck', '/', '--bogus'])).toMatchObject({ exitCode: 16 });
+    expect(await refusal(['fsck', ''])).toMatchObject({ exitCode: 16 });
     expect(await refusal(['fsck', '/nowhere/at/all'])).toMatchObject({ exitCode: 8 });
   });
 
   it('may have its reason over several lines: one is shown', () => {
+    expect(explain(new Failure('a name\nof two lines'), 'mount').line).toBe('pacsfs: a name\\nof two lines');
     expect(explain(new Error('first\nsecond'), 'mount')).toEqual({ line: 'pacsfs: Cannot go on: first', exitCode: 1 });
   });
 });

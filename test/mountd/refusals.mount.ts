@@ -26,6 +26,14 @@ it('wrong usage ends with 2, of fsck with 16, and what is right with 0', async (
   expect((await pacsfs(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
+it('output that nobody reads, or that finds no room, is no crash', async () => {
+  const program = `"${PACSFS}" --help`;
+  const piped = await run('bash', ['-c', `{ sleep 0.3; ${program}; } 2>&1 > >(true)`]);
+  expect(piped).toMatchObject({ code: 0, stdout: '' });
+  const full = await run('bash', ['-c', `${program} > /dev/full`]);
+  expect(full).toMatchObject({ code: 1, stderr: expect.stringMatching(/^pacsfs: Cannot write the output: [^\n]+\n$/) });
+});
+
 describe('without a mount', () => {
   let folder: string;
   beforeEach(() => {
@@ -105,7 +113,12 @@ describe('without a mount', () => {
     await refused(['mount', at('store'), at('none')], 1, /^pacsfs: No such mount point: .*mkdir -p/);
     writeFileSync(at('file'), '');
     await refused(['mount', at('store'), at('file')], 1, /it is not a directory/);
-    await refused(['mount', at('store'), at('store/volumes')], 1, /lies in the store/);
+    await refused(['mount', at('store'), at('store/volumes')], 1, /it lies in .*store, which is the store's own/);
+    // The daemon would look for its files through its own mount, and wait for itself for ever.
+    await refused(['mount', at('store'), folder], 1, /it would hide .*store, which is the store's own/);
+    mkdirSync(at('store/deep\nname'));
+    await refused(['mount', at('store'), at('store/deep\nname')], 1, /deep\\nname: it lies in/);
+    await refused(['format', at(`${'x'.repeat(200)}/`.repeat(3))], 1, /a path of 6\d\d bytes found, .* at most 480/);
     await refused(['mount', at('store'), at('mnt'), '--binding', 'libfuse'], 1, /'kernel' binding only/);
     await refused(['unmount', at('store')], 1, /^pacsfs: Not mounted/);
     await refused(['sync', at('store')], 1, /^pacsfs: Not mounted/);
