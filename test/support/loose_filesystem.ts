@@ -13,7 +13,7 @@ import { isErrno, type Result } from '../../base/errno.ts';
 import type { VolumeRow } from '../../base/layout.ts';
 import type { Log } from '../../base/log.ts';
 import { PosixBacking } from '../../base/posix_backing.ts';
-import type { Clock, Timespec } from '../../base/time.ts';
+import { type Clock, SystemClock, type Timespec } from '../../base/time.ts';
 import { type Ino, MIB, type VolumeId } from '../../base/units.ts';
 import type { FilesystemOptions } from '../../fs/core.ts';
 import { Filesystem } from '../../fs/filesystem.ts';
@@ -28,10 +28,14 @@ export const STORE_ID = '7d0c3f0e-58d5-4e0b-9d39-1f3a6d2f9a11';
 /** Stands still until it is moved; wall time goes a microsecond on with each look, so that no two changes tie. */
 export class StillClock implements Clock {
   readonly #start = Date.now() * 1000;
+  readonly #wall = new SystemClock();
   #micros = 0;
   ms = 1_000_000;
+  /** When set, wall time is the machine's, for what compares it with the times of files on disk. */
+  isWallReal = false;
 
   now(): Timespec {
+    if (this.isWallReal) return this.#wall.now();
     this.#micros += 1;
     const micros = this.#start + this.#micros + (this.ms - 1_000_000) * 1000;
     return { sec: Math.floor(micros / 1e6), nsec: (micros % 1e6) * 1000 };
