@@ -23,17 +23,18 @@ export function recover(core: Core): void {
   if (core.namespace.torn) mendTorn(core);
   for (const ino of [...core.namespace.orphans()]) reclaimOrphan(core, ino);
   const named = new OwnNames();
+  // Rows that cannot be read, or are missing because shards disagree, may name what looks like nobody's.
+  let isSure = !core.namespace.torn;
   for (const ino of [...core.namespace.ownFileInodes()]) {
-    const inode = core.namespace.inode(ino);
-    if (inode?.own === undefined) continue;
+    const inode = core.namespace.readInode(ino);
+    if (isErrno(inode)) isSure = false;
+    if (isErrno(inode) || inode.own === undefined) continue;
     named.add(inode.own);
     recoverOwn(core, inode);
   }
-  // A row that is missing because shards disagree proves nothing: fsck tells which files are nobody's.
-  if (core.namespace.torn) return;
   for (const volume of core.volumes.keys()) {
-    removeUnnamed(core, volume, named);
-    removeUnknown(core, volume);
+    removeUnnamed(core, volume, { named, isSure });
+    removeUnknown(core, volume, isSure);
   }
 }
 
@@ -151,30 +152,38 @@ function recoverCopy(core: Core, inode: Inode): void {
   core.commit(record);
 }
 
-function removeUnnamed(core: Core, volume: VolumeId, named: OwnNames): void {
+/** Own files that no inode names: removed, or set aside when some row may name them. */
+function removeUnnamed(
+  core: Core,
+  volume: VolumeId,
+  known: { readonly named: OwnNames; readonly isSure: boolean },
+): void {
   const names = core.data.ownFiles(volume);
   if (isErrno(names)) return;
-  let removed = 0;
+  let count = 0;
   for (const own of names) {
-    if (named.has(own)) continue;
-    core.data.removeOwn(own);
-    removed += 1;
+    if (known.named.has(own)) continue;
+    if (known.isSure) core.data.removeOwn(own);
+    else core.data.setAsideOwn(own);
+    count += 1;
   }
-  if (removed > 0) core.log.info({ volume, removed }, 'Removed own files that no inode names');
+  if (count === 0) return;
+  if (known.isSure) core.log.info({ volume, count }, 'Removed own files that no inode names');
+  else core.log.warn({ volume, count }, 'Set aside in lost/ own files that no inode names');
 }
 
 /**
  * Aggregates that an earlier start made after its last barrier: no durable record names them. A file that does not say so
  * of itself is somebody's: it is set aside, never removed.
  */
-function removeUnknown(core: Core, volume: VolumeId): void {
+function removeUnknown(core: Core, volume: VolumeId, isSure: boolean): void {
   const ids = core.data.aggregateFiles(volume);
   if (isErrno(ids)) return;
   for (const id of ids) {
     if (core.data.ledger.row(id) !== undefined) continue;
     const file = core.data.openAggregate(volume, id);
     const header = isErrno(file) ? undefined : readHeader(file, { storeId: core.namespace.storeId, aggregate: id });
-    const isOurs = header !== undefined && header.start < core.namespace.generation;
+    const isOurs = isSure && header !== undefined && header.start < core.namespace.generation;
     if (isOurs) core.data.removeAggregate(volume, id);
     else core.data.setAsideAggregate(volume, id);
     core.log.warn(

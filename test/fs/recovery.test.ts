@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { E } from '../../base/errno.ts';
 import { compareTimes } from '../../base/time.ts';
-import { KIB, MIB } from '../../base/units.ts';
+import { KIB, MIB, slotOf } from '../../base/units.ts';
+import { rowIdOf } from '../../shard/row_id.ts';
 import { FLAG_COPY } from '../../shard/rows.ts';
 import { O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } from '../support/loose_user.ts';
 import { type Fixture, start } from './fixture.ts';
@@ -400,4 +402,22 @@ test('own files and aggregates that no row names go, those of others stay', () =
   expect(user.list('')).toEqual(['kept']);
   expect(filesBelow(join(loose.folder, 'volumes', 'hot', 'own'))).toHaveLength(1);
   expect(loose.damageNow()).toEqual([]);
+});
+
+test("where a row cannot be read, what looks like nobody's own file is set aside, not removed", () => {
+  const { loose, user } = start();
+  const damaged = user.put('damaged', 'bytes of the damaged one');
+  user.put('whole', 'bytes');
+  loose.namespace.barrier();
+  const shard = loose.namespace.shardOf(slotOf(damaged));
+  loose.kill();
+  const database = new Database(join(loose.metaFolder, 'shards', `00${shard}.db`));
+  database.prepare('UPDATE inodes SET row = zeroblob(length(row)) WHERE id = ?').run(rowIdOf(damaged));
+  database.close();
+  loose.open();
+  expect(user.lookup('damaged')).toBe(E.EIO);
+  const lost = filesBelow(join(loose.folder, 'volumes', 'hot', 'lost'));
+  expect(lost.map((path) => readFileSync(path, 'utf8'))).toEqual(['bytes of the damaged one']);
+  loose.pack();
+  expect(user.text('whole')).toBe('bytes');
 });
