@@ -73,5 +73,9 @@ function openShard(folder: string, shard: number, options: OpenOptions): ShardDa
   const path = shardPath(folder, shard);
   if (!existsSync(path))
     throw new StoreError('missing-shard', `Shard ${shard} of the store is missing: expected ${path}`);
-  return ShardDatabase.open(path, { schema: SHARD_SCHEMA, ...options });
+  const database = ShardDatabase.open(path, { schema: SHARD_SCHEMA, ...options });
+  const found = database.number();
+  if (found === undefined || found === shard) return database;
+  database.file.close();
+  throw new StoreError('damaged', `Database ${path} is shard ${found}, expected shard ${shard}: files were mixed up`);
 }

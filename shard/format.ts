@@ -99,6 +99,7 @@ function makeShard(folder: string, shard: ShardId, options: FormatOptions): Resu
   const file = SqliteFile.create(shardPath(folder, shard), { schema: SHARD_SCHEMA, now: options.now });
   try {
     const database = new ShardDatabase(file);
+    database.putNumber(shard);
     if (shardOfSlot(slotOf(ROOT_INO), options.shardCount) === shard) putRoot(database, options);
     if (!database.commit(FIRST_LSN)) return E.ENOSPC;
   } finally {

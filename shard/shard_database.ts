@@ -5,7 +5,7 @@
 
 import { viewOf } from '../base/bytes.ts';
 import type { Extent } from '../base/layout.ts';
-import type { Ino, Lsn, Position, Slot } from '../base/units.ts';
+import type { Ino, Lsn, Position, ShardId, Slot } from '../base/units.ts';
 import { DeferredRows, type IndexName } from './deferred_rows.ts';
 import { decodeExtent, encodeExtent, MAX_EXTENT_BYTES } from './extent_format.ts';
 import { decodeInode, INLINE_EXTENTS, InodeEncoder } from './inode_format.ts';
@@ -112,6 +112,8 @@ function statements(file: SqliteFile) {
     deleteSymlink: file.prepare<[number]>('DELETE FROM symlinks WHERE id = ?'),
     sequence: file.prepare<[number], number>('SELECT next_sequence FROM slots WHERE slot = ?').pluck(true),
     putSequence: file.prepare<[number, number]>('INSERT OR REPLACE INTO slots(slot, next_sequence) VALUES(?, ?)'),
+    number: file.prepare<[], number>("SELECT value FROM meta WHERE key = 'shard'").pluck(true),
+    putNumber: file.prepare<[number]>("INSERT INTO meta(key, value) VALUES('shard', ?)"),
     addOwn: file.prepare<[number]>('INSERT OR IGNORE INTO own_files(id) VALUES(?)'),
     removeOwn: file.prepare<[number]>('DELETE FROM own_files WHERE id = ?'),
     addOrphan: file.prepare<[number]>('INSERT OR IGNORE INTO orphans(id) VALUES(?)'),
@@ -139,6 +141,17 @@ export class ShardDatabase {
 
   static open(path: string, options: SqliteOpen): ShardDatabase {
     return new ShardDatabase(SqliteFile.open(path, options));
+  }
+
+  /** Which shard of its store it is; undefined in one that was made before shards noted it. */
+  number(): ShardId | undefined {
+    return this.#sql.number.get() as ShardId | undefined;
+  }
+
+  /** Once, when it is made. */
+  putNumber(shard: ShardId): void {
+    this.file.willWrite();
+    this.#sql.putNumber.run(shard);
   }
 
   /** As `SqliteFile.commit`, with the rows that were held back. */

@@ -20,6 +20,7 @@ import { SystemClock } from '../../base/time.ts';
 import { formatNamespace } from '../../shard/store.ts';
 import { MAX_SHARDS, renderConfig, STORE_VERSION, type StoreConfig, volumeRows } from '../config.ts';
 import { errnoReason, Failure, failureOf, usage } from '../failure.ts';
+import { isWithin } from '../mount_table.ts';
 import { print, printJson } from '../output.ts';
 import { configPath, metaFolder } from '../store_paths.ts';
 import { parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
@@ -51,6 +52,7 @@ export function format(storeArgument: string, options: FormatOptions): void {
   }
   const config = planStore(options);
   const volumes = volumeRows({ ...config, options: {} as StoreConfig['options'] }, store);
+  checkApart([metaFolder(store), ...volumes.flatMap((volume) => volume.paths)]);
   checkEmpty(store);
   if (options.sameDevice !== true) checkDevices(volumes);
   const made = new MadeFolders();
@@ -115,6 +117,17 @@ function checkVolumes(volumes: readonly VolumeArgument[]): void {
   if (volumes.length > 0 && !volumes.some((volume) => volume.tier === 'hot')) {
     throw usage('Cannot format without a hot volume: new files go there; add --volume hot=hot:dir:PATH');
   }
+}
+
+/** A directory within another would be taken for a part of it, and go with it. */
+function checkApart(folders: readonly string[]): void {
+  for (const inner of folders) {
+    const outer = folders.find((folder) => folder !== inner && isWithin(inner, folder));
+    if (outer !== undefined)
+      throw usage(`Cannot use ${inner}: it lies in ${outer}, expected folders beside each other`);
+  }
+  const [meta, ...volumes] = folders;
+  if (meta !== undefined && volumes.includes(meta)) throw usage(`Cannot use ${meta} for a volume: it is for metadata`);
 }
 
 function checkEmpty(store: string): void {

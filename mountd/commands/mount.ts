@@ -15,6 +15,8 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { errnoFromThrown, errnoOf } from '../../base/errno.ts';
+import { MNT_DETACH, umount2 } from '../../base/libc.ts';
 import { MIB } from '../../base/units.ts';
 import { askDaemon } from '../admin_client.ts';
 import { readConfig, volumeRows } from '../config.ts';
@@ -184,7 +186,11 @@ async function checkAnswer(mountPoint: string): Promise<void> {
   try {
     await Promise.race([stat(mountPoint), tooLate]);
   } catch (error) {
-    throw failureOf(`use ${mountPoint}`, error);
+    if (error instanceof Failure) throw error;
+    // Nobody can use what has no root directory: what failed leaves no mount.
+    umount2(mountPoint, MNT_DETACH);
+    const errno = errnoOf(errnoFromThrown(error));
+    throw new Failure(`Cannot use ${mountPoint}: ${errno.name} at its root; check the store with \`pacsfs fsck\``);
   } finally {
     clearTimeout(timer);
   }

@@ -72,6 +72,13 @@ describe('format and open', () => {
     test.store = test.open();
   });
 
+  it('knows a shard that lies in the place of another', () => {
+    const { store, folder } = new TestStore({ shardCount: 4 });
+    store.close();
+    copyFileSync(join(folder, 'shards/002.db'), join(folder, 'shards/001.db'));
+    expect(openError(folder).message).toMatch(/001.db is shard 2, expected shard 1: files were mixed up/);
+  });
+
   it('reads without writing when asked to', () => {
     const test = new TestStore();
     test.make(test.root(), 'a');
