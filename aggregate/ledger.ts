@@ -168,11 +168,13 @@ export class Ledger {
 
   /**
    * Takes the counts of a full scan of the inodes, after an end that left rows behind each other. What some inode names is
-   * live whatever the row said, and has a row; what none names is not. No id that was seen is given again.
+   * live whatever the row said, and has a row; what none names is not, unless the scan is `partial`: an inode that it could
+   * not read may name it, and counts only rise. No id that was seen is given again.
    */
-  recount(found: readonly FoundAggregate[]): void {
+  recount(found: readonly FoundAggregate[], options: { readonly partial: boolean }): void {
     const named = new Set(found.map(({ id }) => id));
-    for (const { id, volume, live, end } of found) {
+    for (const { id, volume, live: counted, end } of found) {
+      const live = options.partial ? Math.max(counted, this.#rows.get(id)?.live ?? 0) : counted;
       const row = this.#rows.get(id) ?? {
         id,
         volume,
@@ -188,6 +190,7 @@ export class Ledger {
       if (row.live === live && row.state === state && row.written >= end && this.#rows.has(id)) continue;
       this.#put({ ...row, state, live, written: Math.max(row.written, end) });
     }
+    if (options.partial) return;
     for (const row of [...this.#rows.values()]) if (!named.has(row.id)) this.correctLive(row.id, 0);
   }
 

@@ -3,6 +3,7 @@
  * what is derived is taken anew from the inodes, so that nothing that an inode still names is ever let go. Names that lead
  * nowhere, and inodes without a name, are left to fsck.
  */
+import type { FoundAggregate } from '../aggregate/ledger.ts';
 import { type Extent, occupied } from '../base/layout.ts';
 import type { AggregateId, Ino, VolumeId } from '../base/units.ts';
 import type { Inode } from '../shard/rows.ts';
@@ -24,8 +25,10 @@ type Ranges = ReadonlyMap<AggregateId, ReadonlyMap<number, Range>>;
 
 export function mendTorn(core: Core): void {
   const ranges = namedRanges(core);
-  recount(core, ranges);
-  mendSharing(core, ranges);
+  const unreadable = unreadableInodes(core);
+  core.data.ledger.recount(countLive(ranges), { partial: unreadable.size > 0 });
+  core.commit(core.namespace.begin());
+  mendSharing(core, ranges, unreadable);
   renameOrphans(core);
 }
 
@@ -46,9 +49,18 @@ function namedRanges(core: Core): Ranges {
   return ranges;
 }
 
+/** Inodes whose rows are damaged: what they name is not known, and must not be taken from them. */
+function unreadableInodes(core: Core): ReadonlySet<Ino> {
+  const found = new Set<Ino>();
+  for (let shard = 0; shard < core.namespace.shardCount; shard++) {
+    for (const inode of core.namespace.scan(shard).inodes()) if (inode instanceof DamagedRow) found.add(inode.ino);
+  }
+  return found;
+}
+
 /** Counts of live bytes may be behind the inodes that name them, and aggregates may lack their rows. */
-function recount(core: Core, ranges: Ranges): void {
-  const found = [...ranges].map(([id, ofAggregate]) => {
+function countLive(ranges: Ranges): FoundAggregate[] {
+  return [...ranges].map(([id, ofAggregate]) => {
     let live = 0;
     let end = 0;
     let volume = 0 as VolumeId;
@@ -59,15 +71,13 @@ function recount(core: Core, ranges: Ranges): void {
     }
     return { id, volume, live, end };
   });
-  core.data.ledger.recount(found);
-  core.commit(core.namespace.begin());
 }
 
 /**
  * A range that two inodes name is shared in both, with a row each, or the first that lets go of it would take it from the
  * other. Rows that no inode bears out would keep bytes for ever.
  */
-function mendSharing(core: Core, ranges: Ranges): void {
+function mendSharing(core: Core, ranges: Ranges, unreadable: ReadonlySet<Ino>): void {
   const sharers = new Set<string>();
   const isShared = ({ aggregate, rangeStart }: Extent): boolean => {
     const range = ranges.get(aggregate)?.get(rangeStart);
@@ -94,7 +104,7 @@ function mendSharing(core: Core, ranges: Ranges): void {
   }
   flush();
   const stale = [...core.namespace.allSharers()].filter(
-    ({ aggregate, rangeStart, ino }) => !sharers.has(sharerKey(aggregate, rangeStart, ino)),
+    ({ aggregate, rangeStart, ino }) => !unreadable.has(ino) && !sharers.has(sharerKey(aggregate, rangeStart, ino)),
   );
   const record = core.namespace.begin();
   for (const { aggregate, rangeStart, ino } of stale) record.deleteSharer(aggregate, rangeStart, ino);

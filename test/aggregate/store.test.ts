@@ -395,12 +395,25 @@ describe('the life of an aggregate', () => {
     store.commit();
     const [a, b] = [named[0]?.aggregate, forgotten[0]?.aggregate] as [AggregateId, AggregateId];
     const unknown = { id: 50 as AggregateId, volume: HOT, live: 4096, end: 9000 };
-    store.data.ledger.recount([{ id: a, volume: HOT, live: 4096, end: 12_288 }, unknown]);
+    store.data.ledger.recount([{ id: a, volume: HOT, live: 4096, end: 12_288 }, unknown], { partial: false });
     store.commit();
     expect(store.rows.get(a)).toMatchObject({ live: 4096, state: 'sealed' });
     expect(store.rows.get(b)).toMatchObject({ live: 0, state: 'dead' });
     expect(store.rows.get(unknown.id)).toMatchObject({ live: 4096, state: 'sealed', written: 9000 });
     expect(packOne(random.bytes(10))[0]?.aggregate).toBe(51);
+  });
+
+  test('a recount that could not read every inode only raises counts', () => {
+    const named = packOne(random.bytes(5000));
+    store.reopen();
+    const unread = packOne(random.bytes(5000));
+    store.reopen();
+    store.commit();
+    const [a, b] = [named[0]?.aggregate, unread[0]?.aggregate] as [AggregateId, AggregateId];
+    store.data.ledger.recount([{ id: a, volume: HOT, live: 4096, end: 12_288 }], { partial: true });
+    store.commit();
+    expect(store.rows.get(a)).toMatchObject({ live: 8192, state: 'sealed' });
+    expect(store.rows.get(b)).toMatchObject({ live: 8192, state: 'sealed' });
   });
 
   test('read only, nothing changes', () => {

@@ -1,7 +1,9 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
-import { KIB, ROOT_INO, slotOf } from '../../base/units.ts';
+import { type Ino, KIB, ROOT_INO, slotOf } from '../../base/units.ts';
+import { rowIdOf } from '../../shard/row_id.ts';
 import { O_RDWR } from '../support/loose_user.ts';
 import { Random } from '../support/random.ts';
 import { type Fixture, pattern, same, start } from './fixture.ts';
@@ -56,6 +58,18 @@ function directoryElsewhere({ user }: Fixture): string {
   for (let i = 0; ; i++) {
     const name = `dir${i}`;
     if (slotOf(user.mkdir(name)) % 2 !== slotOf(ROOT_INO) % 2) return name;
+  }
+}
+
+/** Flips a bit in the middle of an inode's row, in a store that is closed. */
+function damageInode(metaFolder: string, ino: Ino): void {
+  for (const shard of ['shards/000.db', 'shards/001.db']) {
+    const database = new Database(join(metaFolder, shard));
+    const row = database.prepare<[number], Buffer>('SELECT row FROM inodes WHERE id = ?').pluck(true).get(rowIdOf(ino));
+    const middle = (row?.length ?? 0) >> 1;
+    row?.writeUInt8(row.readUInt8(middle) ^ 4, middle);
+    if (row !== undefined) database.prepare('UPDATE inodes SET row = ? WHERE id = ?').run(row, rowIdOf(ino));
+    database.close();
   }
 }
 
@@ -116,6 +130,27 @@ describe('a barrier that was cut off', () => {
     settle(fixture);
     expect([...loose.data.ledger.rows()].reduce((sum, row) => sum + row.live, 0)).toBe(0);
     expect(loose.damageNow()).toEqual([]);
+  });
+
+  test('what an inode that cannot be read names stays alive, its share of what others name too', () => {
+    const fixture = start();
+    const { loose, user } = fixture;
+    const lost = user.put('a', pattern(SIZE));
+    loose.pack();
+    user.copy('a', 'b');
+    const older = new OlderDatabases(fixture);
+    user.put('c', 'later');
+    loose.namespace.barrier();
+    loose.kill();
+    older.restore(['system.db']);
+    damageInode(loose.metaFolder, lost);
+    loose.open();
+    expect(loose.log.has('barrier was cut off')).toBe(true);
+    user.remove('b');
+    settle(fixture);
+    const live = [...loose.data.ledger.rows()].filter(({ state }) => state !== 'dead').map((row) => row.live);
+    expect(live.reduce((sum, bytes) => sum + bytes, 0)).toBeGreaterThanOrEqual(SIZE);
+    expect([...loose.namespace.allSharers()].map(({ ino }) => ino)).toContain(lost);
   });
 
   test('before the shard of a name: the inode that lost it is kept, and so is what it held', () => {
