@@ -25,6 +25,7 @@ function post(message: ControlToMain): void {
 }
 
 interface Opened {
+  readonly namespace: NamespaceStore;
   readonly filesystem: Filesystem;
   readonly data: DataStore;
 }
@@ -76,7 +77,18 @@ function openStore(workers: WorkerPool, clock: SystemClock): Opened {
       landingBytes: storeOptions.landingLimitBytes,
     },
   });
-  return { filesystem, data };
+  return { namespace, filesystem, data };
+}
+
+/** As `openStore`; a store whose last barrier was cut off is opened once for what only that can mend, then checked. */
+async function openWhole(workers: WorkerPool, clock: SystemClock): Promise<Opened> {
+  const opened = openStore(workers, clock);
+  if (!opened.namespace.torn || setup.mountOptions.readOnly) return opened;
+  const mended = opened.filesystem.shutDown();
+  if (isErrno(mended)) throw new Failure(`Cannot mend ${setup.store} after a crash: ${errnoReason(mended)}`);
+  const { repairTorn } = await import('./torn_store.ts');
+  repairTorn({ store: setup.store, storeId: setup.storeId, volumes: setup.volumes, log });
+  return openStore(workers, clock);
 }
 
 function serve({ filesystem, data }: Opened, workers: WorkerPool, mainLog: Log): number {
@@ -101,11 +113,11 @@ function serve({ filesystem, data }: Opened, workers: WorkerPool, mainLog: Log):
   return CRASHED;
 }
 
-function run(): number {
+async function run(): Promise<number> {
   const workers = new WorkerPool(setup.workerPorts);
   let opened: Opened;
   try {
-    opened = openStore(workers, new SystemClock());
+    opened = await openWhole(workers, new SystemClock());
   } catch (error) {
     const failure = failureOf(`open ${setup.store}`, error);
     log.error({ error }, 'The store cannot be opened');
@@ -116,7 +128,7 @@ function run(): number {
 }
 
 try {
-  post({ kind: 'ended', exitCode: run() });
+  post({ kind: 'ended', exitCode: await run() });
 } catch (error) {
   // Errors of other modules' classes lose their message and stack on their way to another thread.
   log.error({ error }, 'The control thread has crashed');
