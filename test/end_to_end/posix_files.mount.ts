@@ -17,13 +17,13 @@ describe('files by the rules of POSIX', () => {
     { script: 'posix_data.py', checks: 28 },
     { script: 'posix_times.py', checks: 19 },
     { script: 'posix_locks.py', checks: 11 },
-  ])('$script', { timeout: 150_000 }, async ({ script, checks }) => {
+  ])('$script', { timeout: 320_000 }, async ({ script, checks }) => {
     const result = await runChecks(store, script);
     expect(result.failures).toEqual([]);
     expect(result.ran).toBe(checks);
   });
 
-  it('shows the same tree after a remount, and fsck finds nothing', { timeout: 180_000 }, async () => {
+  it('shows the same tree after a remount, and fsck finds nothing', { timeout: 320_000 }, async () => {
     const before = await snapshot(store, store.mountPoint);
     await store.remount();
     const after = await snapshot(store, store.mountPoint);

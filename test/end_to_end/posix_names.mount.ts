@@ -18,13 +18,13 @@ describe('names by the rules of POSIX', () => {
     { script: 'posix_links.py', checks: 17 },
     { script: 'posix_permissions.py', checks: 19 },
     { script: 'posix_xattrs.py', checks: 12 },
-  ])('$script', { timeout: 150_000 }, async ({ script, checks }) => {
+  ])('$script', { timeout: 320_000 }, async ({ script, checks }) => {
     const result = await runChecks(store, script);
     expect(result.failures).toEqual([]);
     expect(result.ran).toBe(checks);
   });
 
-  it('shows the same tree after a remount, and fsck finds nothing', { timeout: 180_000 }, async () => {
+  it('shows the same tree after a remount, and fsck finds nothing', { timeout: 320_000 }, async () => {
     const before = await snapshot(store, store.mountPoint);
     await store.remount();
     const after = await snapshot(store, store.mountPoint);

@@ -27,7 +27,7 @@ describe('random operations', () => {
     await store.destroy();
   });
 
-  it(`do on the mount what they do in memory (seed ${seed})`, { timeout: 300_000 }, async () => {
+  it(`do on the mount what they do in memory (seed ${seed})`, { timeout: 600_000 }, async () => {
     console.info(`random operations: PACSFS_SEED=${seed}`);
     const counts = new Map<string, number>();
     for (let phase = 0; phase < PHASES; phase++) {
@@ -70,7 +70,7 @@ describe('random operations', () => {
     // Not from inside the mount: a working directory there would keep it busy.
     const result = await store.run(process.execPath, [AGENT, JSON.stringify(options)], {
       cwd: store.folder,
-      timeoutMs: 120_000,
+      timeoutMs: 240_000,
     });
     if (result.code !== 0) throw new Error(`The agent ended with ${result.code}: ${result.stderr.slice(-3_000)}`);
     return JSON.parse(result.stdout) as PhaseResult;

@@ -34,7 +34,7 @@ describe('resources', () => {
     await store.shell(`python3 -B ${script} ${folder} ${WRITERS} ${each}`, { timeoutMs: 180_000 });
   }
 
-  it('stay bounded while 64 writers ingest 20,000 files', { timeout: 300_000 }, async () => {
+  it('stay bounded while 64 writers ingest 20,000 files', { timeout: 600_000 }, async () => {
     const usage = await highestUsage(supervisor, async () => {
       await ingest('archive', 20_000);
       await store.sync();
@@ -46,7 +46,7 @@ describe('resources', () => {
     expect(await unmountedFaults(store)).toBe('');
   });
 
-  it('do not grow over ten rounds of writing and deleting', { timeout: 300_000 }, async () => {
+  it('do not grow over ten rounds of writing and deleting', { timeout: 600_000 }, async () => {
     const memory: number[] = [];
     const descriptors: number[] = [];
     const disk: number[] = [];

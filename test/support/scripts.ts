@@ -23,7 +23,7 @@ export interface ChecksResult {
 }
 
 /** Runs a script of checks in a folder of its own below the mount point. */
-export async function runChecks(store: TestStore, script: string, timeoutMs = 120_000): Promise<ChecksResult> {
+export async function runChecks(store: TestStore, script: string, timeoutMs = 300_000): Promise<ChecksResult> {
   const folder = script.replace('.py', '');
   const made = await store.run('mkdir', [folder]);
   if (made.code !== 0) return { ran: 0, failures: [`mkdir ${folder}: ${made.stderr}`] };
