@@ -114,4 +114,9 @@ function testFiles(folder: string, chosen: readonly string[]): readonly string[]
   return chosen.length === 0 ? all : all.filter((name) => chosen.some((c) => name === c || name.startsWith(`${c}/`)));
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`conformance: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

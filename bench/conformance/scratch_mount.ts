@@ -1,5 +1,5 @@
 /** A store of its own in a temporary folder, mounted by the real program, and gone afterwards. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +21,8 @@ export class ScratchMount {
   readonly #folder: string;
   readonly #store: string;
   #isMounted = false;
+  #isInterrupted = false;
+  #running: ChildProcess | undefined;
 
   private constructor(folder: string) {
     this.#folder = folder;
@@ -31,6 +33,7 @@ export class ScratchMount {
   static async create(): Promise<ScratchMount> {
     const mount = new ScratchMount(mkdtempSync(join(tmpdir(), 'pacsfs-conformance-')));
     process.once('exit', () => mount.#abandon());
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => mount.#interrupt());
     mkdirSync(mount.mountPoint);
     await mount.#pacsfs('format', mount.#store);
     await mount.#pacsfs('mount', mount.#store, mount.mountPoint);
@@ -38,9 +41,15 @@ export class ScratchMount {
     return mount;
   }
 
-  /** Runs a program in the mount point; past its time it is killed with all its children. */
-  run(command: string, args: readonly string[], timeoutMs: number): Promise<Ended> {
-    return runChild(command, args, { cwd: this.mountPoint, timeoutMs });
+  /** Runs a program in the mount point; past its time it is killed with all its children. Throws once interrupted. */
+  async run(command: string, args: readonly string[], timeoutMs: number): Promise<Ended> {
+    const onStart = (child: ChildProcess) => {
+      this.#running = child;
+    };
+    const ended = await runChild(command, args, { cwd: this.mountPoint, timeoutMs, onStart });
+    this.#running = undefined;
+    if (this.#isInterrupted) throw new Error('Interrupted: the rest of the tests did not run');
+    return ended;
   }
 
   /** Unmounts and says what fsck finds, '' for nothing. */
@@ -54,6 +63,12 @@ export class ScratchMount {
   async destroy(): Promise<void> {
     if (this.#isMounted) await this.#pacsfs('unmount', this.mountPoint).catch((error) => console.error(String(error)));
     this.#abandon();
+  }
+
+  /** What runs is killed, so that `run` returns and the mount is taken down in order. */
+  #interrupt(): void {
+    this.#isInterrupted = true;
+    killGroup(this.#running);
   }
 
   /** The end without a wait, for a process that is leaving: the supervisor goes when its mount has gone. */
@@ -71,6 +86,7 @@ export class ScratchMount {
 interface ChildOptions {
   readonly timeoutMs: number;
   readonly cwd?: string;
+  readonly onStart?: (child: ChildProcess) => void;
 }
 
 function runChild(command: string, args: readonly string[], options: ChildOptions): Promise<Ended> {
@@ -81,6 +97,7 @@ function runChild(command: string, args: readonly string[], options: ChildOption
       detached: true,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
+    options.onStart?.(child);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
@@ -88,7 +105,7 @@ function runChild(command: string, args: readonly string[], options: ChildOption
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      killGroup(child);
     }, options.timeoutMs);
     child.once('error', reject);
     child.once('close', (code) => {
@@ -101,4 +118,13 @@ function runChild(command: string, args: readonly string[], options: ChildOption
       });
     });
   });
+}
+
+function killGroup(child: ChildProcess | undefined): void {
+  if (child?.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself in the meantime.
+  }
 }
