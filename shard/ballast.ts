@@ -6,9 +6,12 @@ import { randomFillSync } from 'node:crypto';
 import { join } from 'node:path';
 import type { Backing } from '../base/backing.ts';
 import { E, isErrno } from '../base/errno.ts';
+import type { Log } from '../base/log.ts';
 import { MIB } from '../base/units.ts';
 
 export const BALLAST_BYTES = 16 * MIB;
+/** What an open may need on the disk: a log and its index for each of a hundred databases. */
+const OPEN_BYTES = 8 * MIB;
 
 export interface BallastOptions {
   /** The metadata folder. */
@@ -37,18 +40,23 @@ export class Ballast {
     return this.#present || this.#size === 0;
   }
 
+  /** Bytes that it has when it is present. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** Gives its space back to the filesystem. */
   release(): void {
     this.#backing.unlink(this.#path);
     this.#present = false;
   }
 
-  /** Writes the file if it is missing and the filesystem has four times its size free; 0 or -errno. */
+  /** Writes the file if it is missing and the filesystem has twice its size free; 0 or -errno. */
   restore(): number {
     if (this.present) return 0;
     const space = this.#backing.space(this.#folder);
     if (isErrno(space)) return -space.number;
-    if (space.available < 4 * this.#size) return -E.ENOSPC.number;
+    if (space.available < 2 * this.#size) return -E.ENOSPC.number;
     this.#backing.unlink(this.#path);
     const outcome = this.#write();
     if (outcome < 0) this.#backing.unlink(this.#path);
@@ -69,4 +77,12 @@ export class Ballast {
     file.close();
     return Math.min(outcome, 0);
   }
+}
+
+/** On a full disk SQLite could not even make the files beside each database: the ballast is for that too. */
+export function makeRoomToOpen(backing: Backing, folder: string, log: Log): void {
+  const space = backing.space(folder);
+  if (isErrno(space) || space.available >= OPEN_BYTES) return;
+  log.warn({ available: space.available }, 'Metadata disk is full: releasing the ballast file');
+  new Ballast(backing, { folder, size: BALLAST_BYTES }).release();
 }

@@ -33,11 +33,14 @@ export interface CommitterOptions {
   readonly reserve: number;
 }
 
+/** How much room the metadata filesystem has: for whatever comes, for what makes nothing new, or for commits only. */
+type Room = 'enough' | 'low' | 'critical';
+
 export class Committer {
   readonly #databases: StoreDatabases;
   readonly #options: CommitterOptions;
   #durable: Lsn;
-  #low = false;
+  #room: Room = 'enough';
   #lookedMs = Number.NEGATIVE_INFINITY;
 
   constructor(databases: StoreDatabases, options: CommitterOptions) {
@@ -69,8 +72,11 @@ export class Committer {
     }
     this.#durable = lsn;
     journal.release(lsn);
-    for (const { file } of [...shards, system]) if (file.walBytes > walLimit) file.checkpoint();
-    if (!ballast.present && !this.low()) ballast.restore();
+    const room = this.#look();
+    // With little room the logs are used over again rather than lengthened.
+    const limit = room === 'enough' ? walLimit : 0;
+    for (const { file } of [...shards, system]) if (file.walBytes > limit) file.checkpoint();
+    if (!ballast.present && room === 'enough') ballast.restore();
   }
 
   /**
@@ -83,6 +89,8 @@ export class Committer {
     for (const database of [...shards, system]) {
       if (!database.file.dirty && database !== system) continue;
       if (database.commit(lsn)) continue;
+      // What its log holds goes into the database, so that the next commit finds room in the log as it is.
+      database.file.checkpoint();
       for (const record of this.#options.journal.readFrom((this.#durable + 1) as Lsn)) {
         applyMutations(this.#databases, record.mutations);
       }
@@ -91,10 +99,18 @@ export class Committer {
     return true;
   }
 
-  /** Commits a change of `system.db` alone, outside of records; false on a full disk. Nothing else may be pending. */
-  commitSystem(): boolean {
-    assert(this.pendingRows === this.#databases.system.file.rows, 'Shards have changes that await a barrier');
-    return this.#databases.system.commit(this.#durable);
+  /**
+   * Commits a change of `system.db` alone, outside of records: `change` is called once more when the disk was full and the
+   * ballast has been released. False when it is full even then. Nothing else may be pending.
+   */
+  commitSystem(change: () => void): boolean {
+    const { system } = this.#databases;
+    assert(this.pendingRows === system.file.rows, 'Shards have changes that await a barrier');
+    change();
+    if (system.commit(this.#durable)) return true;
+    this.#options.ballast.release();
+    change();
+    return system.commit(this.#durable);
   }
 
   /** Moves every log into its database, as far as readers elsewhere allow. */
@@ -104,14 +120,27 @@ export class Committer {
 
   /** Whether the metadata filesystem, or the barrier, is so far behind that nothing new should be made. */
   low(): boolean {
-    const { backing, clock, folder, reserve } = this.#options;
+    return this.#look() !== 'enough' || this.pendingRows > MAX_PENDING_ROWS;
+  }
+
+  /** Whether what is left must be kept for commits, deletes above all: nothing may grow any more. */
+  critical(): boolean {
+    return this.#look() === 'critical';
+  }
+
+  /** Room that is used up is noticed within a time, room that comes back at once. */
+  #look(): Room {
+    const { backing, ballast, clock, folder, reserve } = this.#options;
     const nowMs = clock.monotonicMs();
-    if (nowMs - this.#lookedMs < SPACE_MEMORY_MS) return this.#low;
+    if (this.#room === 'enough' && nowMs - this.#lookedMs < SPACE_MEMORY_MS) return this.#room;
     this.#lookedMs = nowMs;
     const space = backing.space(folder);
-    // A small disk keeps an eighth of itself at most; one that cannot be asked is not called full.
-    const full = !isErrno(space) && space.available < Math.min(reserve, space.total / 8);
-    this.#low = full || this.pendingRows > MAX_PENDING_ROWS;
-    return this.#low;
+    // One that cannot be asked is not called full.
+    if (isErrno(space)) return this.#room;
+    // A small disk keeps an eighth of itself at most; what the ballast has released is not there for others.
+    const limit = Math.min(reserve, space.total / 8);
+    const left = space.available - (ballast.present ? 0 : Math.min(ballast.size, space.total / 4));
+    this.#room = left >= limit ? 'enough' : left >= limit / 2 ? 'low' : 'critical';
+    return this.#room;
   }
 }

@@ -109,7 +109,7 @@ export class SqliteFile {
       this.#setLsn.run(lsn);
       this.#commit.run();
     } catch (thrown) {
-      if (sqliteCode(thrown) !== 'SQLITE_FULL') throw this.#failure('commit', thrown);
+      if (!isDiskFull(thrown)) throw this.#failure('commit', thrown);
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
       this.#dirty = false;
       this.#rows = 0;
@@ -139,7 +139,7 @@ export class SqliteFile {
       if (complete) this.#rowsSinceCheckpoint = 0;
       return complete;
     } catch (thrown) {
-      if (sqliteCode(thrown) === 'SQLITE_FULL') return false;
+      if (isDiskFull(thrown)) return false;
       throw this.#failure('checkpoint', thrown);
     }
   }
@@ -153,6 +153,12 @@ export class SqliteFile {
   #failure(action: string, cause: unknown): ShardFailure {
     return new ShardFailure(`Cannot ${action} database ${this.path}: SQLite says ${sqliteCode(cause)}`, { cause });
   }
+}
+
+/** The index of the log is a file too, of which SQLite says otherwise that it cannot grow. */
+function isDiskFull(thrown: unknown): boolean {
+  const code = sqliteCode(thrown);
+  return code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE';
 }
 
 function configure(db: Database.Database, readOnly: boolean): void {

@@ -29,7 +29,7 @@ import {
   slotOf,
 } from '../base/units.ts';
 import { applyMutations } from './apply.ts';
-import { BALLAST_BYTES, Ballast } from './ballast.ts';
+import { BALLAST_BYTES, Ballast, makeRoomToOpen } from './ballast.ts';
 import { Committer } from './committer.ts';
 import { StoreDatabases } from './databases.ts';
 import { ShardFailure, sqliteCode } from './failure.ts';
@@ -140,6 +140,8 @@ export class NamespaceStore {
 
   /** Opens the metadata folder of a store; throws `StoreError` when it holds none, or none that this pacsfs can serve. */
   static open(folder: string, options: NamespaceOptions): NamespaceStore {
+    const backing = options.backing ?? new PosixBacking();
+    if (options.readOnly !== true) makeRoomToOpen(backing, folder, options.log);
     const databases = StoreDatabases.open(folder, { now: options.clock.now(), readOnly: options.readOnly === true });
     try {
       const store = new NamespaceStore(folder, databases, options);
@@ -180,10 +182,11 @@ export class NamespaceStore {
     const { system } = this.#databases;
     this.#rebooted = bootId === '' || system.optionalText('boot_id') !== bootId;
     this.#starts += 1;
-    system.putMeta('starts', this.#starts);
-    system.putMeta('boot_id', bootId);
-    if (!this.#committer.commitSystem())
-      throw new ShardFailure('Cannot note the start of the daemon: the metadata disk is full');
+    const isNoted = this.#committer.commitSystem(() => {
+      system.putMeta('starts', this.#starts);
+      system.putMeta('boot_id', bootId);
+    });
+    if (!isNoted) throw new ShardFailure('Cannot note the start of the daemon: the metadata disk is full');
     return this.#starts;
   }
 
@@ -415,6 +418,11 @@ export class NamespaceStore {
   /** Whether the metadata filesystem is nearly full: refuse whatever makes something new with ENOSPC. */
   low(): boolean {
     return this.#committer.low();
+  }
+
+  /** Whether that filesystem is so full that nothing may grow, files of its own disk neither: see `Committer`. */
+  critical(): boolean {
+    return this.#committer.critical();
   }
 
   /** Shortens what the next open has to read: moves the logs into the databases. */
