@@ -59,6 +59,11 @@ export class Ledger {
     return this.#newest;
   }
 
+  /** Dead aggregates whose files are still there. */
+  get dying(): number {
+    return this.#dying.size;
+  }
+
   /** A new aggregate whose file the worker has made. */
   add(id: AggregateId, volume: VolumeId): void {
     this.#newest = Math.max(this.#newest, id);

@@ -287,6 +287,11 @@ export class DataStore {
     return this.#flusher.brokenVolumes;
   }
 
+  /** Files that the next `barrierDone()` removes. */
+  get removals(): number {
+    return this.#unlinks.length + this.ledger.dying;
+  }
+
   /** After the barrier of all records committed so far: the rows are gone for good, now their bytes may go. */
   barrierDone(): void {
     const unlinks = this.#unlinks;

@@ -7,6 +7,10 @@ import type { Core } from './core.ts';
 import { flushOwn } from './settle.ts';
 import { Deferred, type WorkerJobs } from './types.ts';
 
+/** Rows from which a barrier is made at once, whatever the interval says; fewer where the disk has little room. */
+const ROWS_A_BARRIER = 50_000;
+const ROWS_A_BARRIER_LOW = 1_000;
+
 interface Waiter {
   readonly ino: Ino;
   readonly deferred: Deferred<void>;
@@ -38,9 +42,16 @@ export class Barriers {
   tick(nowMs: number): number {
     const { commitIntervalMs } = this.#core.options;
     const due = this.#lastMs + commitIntervalMs - nowMs;
-    if (this.#waiters.length === 0 && due > 0) return due;
+    if (this.#waiters.length === 0 && due > 0 && !this.#isBehind()) return due;
     this.make();
     return commitIntervalMs;
+  }
+
+  /** Rows that await a barrier take memory, and room in the databases' logs once they are written. */
+  #isBehind(): boolean {
+    const { namespace } = this.#core;
+    const rows = namespace.pendingRows;
+    return rows > ROWS_A_BARRIER || (rows > ROWS_A_BARRIER_LOW && namespace.low());
   }
 
   /**

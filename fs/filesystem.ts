@@ -64,6 +64,7 @@ export class Filesystem implements Operations {
     if (this.#core.options.readOnly) return LAZY_INTERVAL_MS;
     if (nowMs - this.#lazyMs >= LAZY_INTERVAL_MS) {
       this.#core.recordAccesses();
+      this.#packer.packKept();
       this.#lazyMs = nowMs;
     }
     const packIn = this.#packer.tick(nowMs);
@@ -135,6 +136,7 @@ export class Filesystem implements Operations {
       deferred.settle(undefined);
       return deferred;
     }
+    this.#packer.packKept();
     this.#packer.drain(true);
     this.#syncs.push({ ms, deferred });
     return deferred;
@@ -170,6 +172,17 @@ export class Filesystem implements Operations {
     return failed ?? done;
   }
 
+  /**
+   * What was deleted takes up room until the barrier that makes it so: an operation that finds the disk full has that
+   * barrier made, and tries once more from its beginning.
+   */
+  #withRoom<T>(act: () => T): T {
+    const outcome = act();
+    const isFull = outcome === E.ENOSPC || outcome === -E.ENOSPC.number;
+    if (!isFull || this.#core.data.removals === 0 || isErrno(this.#barriers.make())) return outcome;
+    return act();
+  }
+
   // Operations
 
   lookup(caller: Caller, parent: Ino, name: Uint8Array) {
@@ -197,19 +210,19 @@ export class Filesystem implements Operations {
   }
 
   makeNode(caller: Caller, at: Place, node: NewNode) {
-    return makeNode(this.#core, caller, at, node);
+    return this.#withRoom(() => makeNode(this.#core, caller, at, node));
   }
 
   makeDirectory(caller: Caller, at: Place, node: NewNode) {
-    return makeDirectory(this.#core, caller, at, node);
+    return this.#withRoom(() => makeDirectory(this.#core, caller, at, node));
   }
 
   makeSymlink(caller: Caller, at: Place, target: Uint8Array) {
-    return makeSymlink(this.#core, caller, at, target);
+    return this.#withRoom(() => makeSymlink(this.#core, caller, at, target));
   }
 
   makeLink(_caller: Caller, ino: Ino, at: Place) {
-    return makeLink(this.#core, ino, at);
+    return this.#withRoom(() => makeLink(this.#core, ino, at));
   }
 
   unlink(caller: Caller, parent: Ino, name: Uint8Array) {
@@ -221,19 +234,19 @@ export class Filesystem implements Operations {
   }
 
   rename(caller: Caller, from: Place, to: Place & { flags: number }) {
-    return rename(this.#core, caller, from, to);
+    return this.#withRoom(() => rename(this.#core, caller, from, to));
   }
 
   open(caller: Caller, ino: Ino, flags: number) {
-    return open(this.#core, caller, ino, flags);
+    return this.#withRoom(() => open(this.#core, caller, ino, flags));
   }
 
   create(caller: Caller, at: Place & { flags: number }, node: NewNode) {
-    return create(this.#core, caller, at, node);
+    return this.#withRoom(() => create(this.#core, caller, at, node));
   }
 
   createUnnamed(caller: Caller, at: { parent: Ino; flags: number }, node: NewNode) {
-    return createUnnamed(this.#core, caller, at, node);
+    return this.#withRoom(() => createUnnamed(this.#core, caller, at, node));
   }
 
   read(request: ReadRequest, into: Uint8Array): number {
@@ -241,7 +254,7 @@ export class Filesystem implements Operations {
   }
 
   write(request: WriteRequest, from: Uint8Array): number {
-    return write(this.#core, request, from);
+    return this.#withRoom(() => write(this.#core, request, from));
   }
 
   release(ino: Ino, handle: number): void {
@@ -274,7 +287,7 @@ export class Filesystem implements Operations {
   }
 
   setXattr(caller: Caller, ino: Ino, change: Parameters<Operations['setXattr']>[2]) {
-    return setXattr(this.#core, caller, ino, change);
+    return this.#withRoom(() => setXattr(this.#core, caller, ino, change));
   }
 
   getXattr(caller: Caller, ino: Ino, name: Uint8Array) {
@@ -290,7 +303,7 @@ export class Filesystem implements Operations {
   }
 
   allocate(request: ReadRequest, range: { mode: number; length: number }) {
-    return allocate(this.#core, request, range);
+    return this.#withRoom(() => allocate(this.#core, request, range));
   }
 
   seek(request: ReadRequest, whence: number): number {
@@ -298,6 +311,6 @@ export class Filesystem implements Operations {
   }
 
   copyRange(from: ReadRequest, to: ReadRequest, options: { length: number; flags: number }): number {
-    return copyRange(this.#core, from, to, options);
+    return this.#withRoom(() => copyRange(this.#core, from, to, options));
   }
 }

@@ -3,14 +3,14 @@
  * them. The switch is a compare-and-swap: an inode that changed since, or was opened for writing, keeps its own file,
  * and the bytes written for it are dead at birth.
  */
-import { type PackFile, type PackResult, SEGMENT_BYTES } from '../aggregate/pack.ts';
-import { isErrno } from '../base/errno.ts';
+import { type PackedFile, type PackFile, type PackResult, SEGMENT_BYTES } from '../aggregate/pack.ts';
+import { E, isErrno } from '../base/errno.ts';
 import type { Ino } from '../base/units.ts';
 import { ROOT_INO } from '../base/units.ts';
 import type { Inode } from '../shard/rows.ts';
-import type { Core } from './core.ts';
+import { type Core, isUnsettled } from './core.ts';
 import type { LiveFile } from './live_files.ts';
-import { putSwitch, settleDedicated } from './settle.ts';
+import { putSwitch, settleAgain, settleDedicated } from './settle.ts';
 import type { WorkerJobs } from './types.ts';
 import { type WaitingFile, WaitingFiles } from './waiting_files.ts';
 
@@ -31,6 +31,8 @@ export class Packer {
   #draining = false;
   /** No job can be had before one is done. */
   #isBlocked = false;
+  /** Files were left in own files because a disk was full. */
+  #hasKept = false;
 
   constructor(core: Core, workers: WorkerJobs) {
     this.#core = core;
@@ -102,7 +104,7 @@ export class Packer {
     this.#isBlocked = false;
     const record = core.namespace.begin();
     const accepted = new Set<Ino>();
-    const unpacked: Ino[] = [];
+    const unpacked: PackedFile[] = [];
     for (const [index, packed] of result.files.entries()) {
       const waiting = job[index];
       if (waiting === undefined || this.#packing.get(packed.ino) !== waiting) continue;
@@ -112,8 +114,7 @@ export class Packer {
         continue;
       }
       if (packed.status !== 'packed') {
-        core.log.warn({ ino: packed.ino, status: packed.status, error: packed.error }, 'A file was not packed');
-        unpacked.push(packed.ino);
+        unpacked.push(packed);
         continue;
       }
       const live = core.live.find(packed.ino);
@@ -126,7 +127,33 @@ export class Packer {
     const { rows } = core.data.finishPack(result, accepted);
     for (const row of rows) record.putAggregate(row);
     core.commit(record);
-    for (const ino of unpacked) this.#keepOwn(ino);
+    this.#leave(result, unpacked);
+  }
+
+  /** What was left in own files for want of room is to be packed after all. Those that wait already come first. */
+  packKept(): void {
+    const core = this.#core;
+    if (!this.#hasKept || core.namespace.low() || isErrno(core.data.newestPlacement())) return;
+    this.#hasKept = false;
+    for (const ino of core.namespace.ownFileInodes()) {
+      if (this.isFull) {
+        this.#hasKept = true;
+        return;
+      }
+      const inode = core.namespace.inode(ino);
+      const isKept = inode !== undefined && inode.nlink > 0 && !isUnsettled(inode);
+      if (isKept && inode.size <= core.options.packBelow && core.live.find(ino) === undefined)
+        settleAgain(core, inode, inode);
+    }
+  }
+
+  #leave(result: PackResult, files: readonly PackedFile[]): void {
+    const [first] = files;
+    if (first === undefined) return;
+    const fields = { files: files.length, ino: first.ino, status: first.status, error: first.error || result.error };
+    this.#core.log.warn(fields, 'Files were not packed, the first of them for this reason');
+    if (result.error === E.ENOSPC.number) this.#hasKept = true;
+    for (const { ino } of files) this.#keepOwn(ino);
   }
 
   /** An own file is a valid state for good: the inode settles with it. */
@@ -143,6 +170,11 @@ export class Packer {
     const { volume } = first.file.own;
     const mine = files.filter((waiting) => waiting.file.own.volume === volume);
     for (const waiting of files) if (waiting.file.own.volume !== volume) this.#waiting.add(waiting);
+    if (this.#core.namespace.critical()) {
+      this.#hasKept = true;
+      for (const waiting of mine) this.#keepOwn(waiting.file.ino);
+      return;
+    }
     const job = this.#core.data.startPack(
       mine.map((waiting) => waiting.file),
       this.#core.namespace.lsn,

@@ -12,7 +12,7 @@ import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/ro
 import { startLive } from './contents.ts';
 import { type Core, isUnsettled } from './core.ts';
 import { reclaimOrphan } from './operations/remove.ts';
-import { settle } from './settle.ts';
+import { settleAgain } from './settle.ts';
 import { mendTorn } from './torn.ts';
 
 export function recover(core: Core): void {
@@ -81,7 +81,7 @@ function recoverOwn(core: Core, inode: Inode): void {
     return;
   }
   const row = { ...inode, size: stat.size, mtime: writtenTime(inode, stat), flags: inode.flags & ~FLAG_FLUSHED };
-  pack(core, inode, row);
+  settleAgain(core, inode, row);
 }
 
 /** Changes that no durable record tells of show in the own file; of one never flushed the host may have lost the end. */
@@ -98,7 +98,7 @@ function recoverSettled(core: Core, inode: Inode, stat: BackingStat): void {
     core.put(record, row);
     core.commit(record);
   }
-  if (row.size <= core.options.packBelow) pack(core, row, row);
+  if (row.size <= core.options.packBelow) settleAgain(core, row, row);
 }
 
 /**
@@ -107,20 +107,6 @@ function recoverSettled(core: Core, inode: Inode, stat: BackingStat): void {
  */
 function writtenTime(inode: Inode, stat: { readonly mtime: Timespec }): Timespec {
   return compareTimes(stat.mtime, inode.ctime) > 0 ? stat.mtime : inode.mtime;
-}
-
-/** Brings the file to where closing it would have brought it. */
-function pack(core: Core, inode: Inode, row: Inode): void {
-  if (row.flags !== inode.flags || !isUnsettled(inode)) {
-    const record = core.namespace.begin();
-    core.put(record, { ...inode, flags: (inode.flags & ~FLAG_FLUSHED) | FLAG_UNSETTLED });
-    core.commit(record);
-  }
-  const live = core.live.of(row);
-  startLive(live, row);
-  live.unflushed = true;
-  settle(core, live);
-  core.live.dropIfIdle(live);
 }
 
 /** The own file is gone: an fsynced copy takes its place, a flushed one is damage, any other was never made durable. */

@@ -3,7 +3,7 @@ import { E, isErrno, type Result } from '../base/errno.ts';
 import type { Extent } from '../base/layout.ts';
 import type { Record } from '../shard/record.ts';
 import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
-import { releaseExtents } from './contents.ts';
+import { releaseExtents, startLive } from './contents.ts';
 import { type Core, isUnsettled } from './core.ts';
 import type { LiveFile } from './live_files.ts';
 import { sharedExtents } from './sharing.ts';
@@ -109,6 +109,20 @@ export function settleDedicated(core: Core, inode: Inode, live: LiveFile): void 
   core.commit(record);
   live.size = undefined;
   live.copied = undefined;
+  core.live.dropIfIdle(live);
+}
+
+/** Brings a file without handles to where closing it would have brought it; `row` is what it is, `inode` what is recorded. */
+export function settleAgain(core: Core, inode: Inode, row: Inode): void {
+  if (row.flags !== inode.flags || !isUnsettled(inode)) {
+    const record = core.namespace.begin();
+    core.put(record, { ...inode, flags: (inode.flags & ~FLAG_FLUSHED) | FLAG_UNSETTLED });
+    core.commit(record);
+  }
+  const live = core.live.of(row);
+  startLive(live, row);
+  live.unflushed = true;
+  settle(core, live);
   core.live.dropIfIdle(live);
 }
 

@@ -97,6 +97,7 @@ export function write(core: Core, request: WriteRequest, from: Uint8Array): numb
   const end = request.offset + from.length;
   if (end > MAX_FILE_SIZE) return -E.EFBIG.number;
   if (from.length === 0) return 0;
+  if (!mayGrow(core, inode, end)) return -E.ENOSPC.number;
   const change = beginChange(core, inode);
   if (isErrno(change)) return -change.number;
   const { live, file } = change;
@@ -111,6 +112,11 @@ export function write(core: Core, request: WriteRequest, from: Uint8Array): numb
   noteChange(core, live, end);
   dropPrivileges(core, change.inode, { bits: request.killPrivileges });
   return count;
+}
+
+/** The last room is for the rows: neither copies out of aggregates nor longer files may take it. */
+function mayGrow(core: Core, inode: Inode, end: number): boolean {
+  return (inode.layout === 'own' && end <= currentSize(core, inode)) || !core.namespace.critical();
 }
 
 /** What failed may have lengthened the own file; that must not show when the file grows later. */
@@ -131,6 +137,7 @@ export function allocate(core: Core, request: ReadRequest, range: { mode: number
   if (isErrno(inode)) return inode;
   const end = request.offset + length;
   if (end > MAX_FILE_SIZE) return E.EFBIG;
+  if (!punch && core.namespace.critical()) return E.ENOSPC;
   const change = beginChange(core, inode);
   if (isErrno(change)) return change;
   const before = change.live.size ?? 0;
@@ -189,6 +196,7 @@ export function copyRange(
   if (to.offset + length > MAX_FILE_SIZE) return -E.EFBIG.number;
   if (from.ino === to.ino && from.offset < to.offset + length && to.offset < from.offset + length)
     return -E.EINVAL.number;
+  if (!mayGrow(core, target, to.offset + length)) return -E.ENOSPC.number;
   const change = beginChange(core, target);
   if (isErrno(change)) return -change.number;
   const fresh = core.inode(from.ino);
@@ -239,7 +247,9 @@ function copyBytes(
 function truncateAtOpen(core: Core, caller: Caller, inode: Inode): Errno | undefined {
   const live = core.live.find(inode.ino);
   const unused = (live === undefined || live.handles === 0) && inode.nlink > 0;
-  const done = unused ? replaceByEmpty(core, inode) : truncate(core, inode, 0);
+  let done = unused ? replaceByEmpty(core, inode) : E.ENOSPC;
+  // On a full disk it is emptied in place, which needs no room.
+  if (done === E.ENOSPC) done = truncate(core, inode, 0);
   if (isErrno(done)) return done;
   core.packer.cancel(inode.ino);
   dropPrivileges(core, done, { bits: caller.uid !== 0 });

@@ -38,7 +38,7 @@ interface Source {
 }
 
 function move(core: Core, { fromDir, source, moved }: Source, to: { toDir: Inode; name: Uint8Array }): Result<void> {
-  if (core.namespace.low()) return E.ENOSPC;
+  if (core.namespace.critical()) return E.ENOSPC;
   const position = core.namespace.placeFor(to.toDir, to.name);
   if (isErrno(position)) return position;
   const now = core.now();

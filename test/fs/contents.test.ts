@@ -200,11 +200,26 @@ describe('truncate', () => {
     expect(loose.damageNow()).toEqual([]);
   });
 
-  test('O_TRUNC on a full disk leaves the file, and it is still packed', () => {
+  test('O_TRUNC on a full disk empties the file in place, own or packed', () => {
+    const { user, loose } = start();
+    user.put('packed', 'contents');
+    loose.pack();
+    user.put('own', 'contents');
+    loose.backing.arm({ kind: 'create', error: E.ENOSPC });
+    for (const name of ['own', 'packed']) {
+      user.close(user.open(name, O_WRONLY | O_TRUNC));
+      expect(user.stat(name).size).toBe(0);
+    }
+    loose.backing.disarm();
+    expect(loose.filesystem.status()).toMatchObject({ openFiles: 0, waitingFiles: 0 });
+    expect(loose.damageNow()).toEqual([]);
+  });
+
+  test('O_TRUNC that fails leaves the file, and it is still packed', () => {
     const { user, loose } = start();
     user.put('file', 'contents');
-    loose.backing.arm({ kind: 'create', error: E.ENOSPC });
-    expect(user.tryOpen('file', O_WRONLY | O_TRUNC)).toBe(E.ENOSPC);
+    loose.backing.arm({ kind: 'create', error: E.EIO });
+    expect(user.tryOpen('file', O_WRONLY | O_TRUNC)).toBe(E.EIO);
     loose.backing.disarm();
     loose.pack();
     expect([user.layout('file'), user.text('file')]).toEqual(['packed', 'contents']);
