@@ -116,7 +116,10 @@ export class Core {
   markBroken(reason: string): void {
     if (this.#broken !== undefined) return;
     this.#broken = reason;
-    this.log.error({ reason }, 'The store takes no more changes until it has been checked: pacsfs fsck --repair');
+    this.log.error(
+      { reason },
+      'This mount takes no more changes: unmount, check the disk, run pacsfs fsck, mount again',
+    );
   }
 
   /** EROFS or EIO when changes are refused. */

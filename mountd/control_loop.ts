@@ -143,7 +143,9 @@ export class ControlLoop {
     const core = filesystem.status();
     return {
       ...(data.missing.length > 0 ? { health: 'degraded: a volume is missing' } : {}),
-      ...(core.broken === undefined ? {} : { health: 'broken: read-only until `pacsfs fsck --repair`' }),
+      ...(core.broken === undefined
+        ? {}
+        : { health: 'broken: takes no more changes; unmount, check the disk, run `pacsfs fsck`, mount again' }),
       ...core,
       spaces,
       missingVolumes: data.missing,
