@@ -253,7 +253,7 @@ describe('after a flush has failed', () => {
       expectReadOnly({ loose, user }, file);
       expect([user.text('before'), user.text('file'), user.text('waiting')]).toEqual(['before', 'contents', 'waiting']);
       expect(loose.sync()).toBe(E.EIO);
-      const lines = loose.log.lines.filter(({ message }) => message.startsWith('The store takes no more changes'));
+      const lines = loose.log.lines.filter(({ message }) => message.startsWith('This mount takes no more changes'));
       expect(lines).toHaveLength(1);
       loose.crash();
       expect(user.text('before')).toBe('before');
