@@ -1,11 +1,11 @@
 # pacsfs: `make demo` shows it at work, `make test` proves it. Both install what they lack.
-.PHONY: help setup build demo test bench lint format conformance clean
+.PHONY: help setup build demo test crash bench bench-durability bench-reads bench-metadata bench-messages lint format conformance clean
 .DEFAULT_GOAL := help
 
 SOURCES := $(shell find base fs shard aggregate tiering mountd bench test -name '*.ts' 2>/dev/null)
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: ## install npm and Debian packages that are missing
 	@scripts/setup.sh node system
@@ -24,8 +24,26 @@ test: build ## all tests (unit, simulation, end to end on real mounts)
 	@scripts/setup.sh test
 	@npx vitest run
 
+crash: build ## the crash suite at length: CRASH_ROUNDS=200 kills, CRASH_STATES=10000 power cuts, from seeds of chance; CRASH_SEED=N repeats a run
+	@scripts/setup.sh test
+	@CRASH_SEED=$${CRASH_SEED:-random} CRASH_ROUNDS=$${CRASH_ROUNDS:-200} CRASH_STATES=$${CRASH_STATES:-10000} npx vitest run test/crash
+
 bench: build ## benchmarks against the filesystem below, same disk, same run
 	@node dist/bench/main.js
+
+bench-durability: build ## fsync beside a stream, flush counts, cost of the journal, pause of a restart
+	@node dist/bench/durability.js
+
+bench-reads: build ## hot reads and creates beside readers of a slow disk
+	@node dist/bench/reads.js
+
+bench-metadata: build ## names in directories of 10^3 to 10^7 files, listings, rm -r, bytes a file; ROWS=... for some of it
+	@scripts/setup.sh bench
+	@node dist/bench/metadata.js $(ROWS)
+
+bench-messages: build ## messages that the kernel sends for each file of what programs do
+	@scripts/setup.sh bench
+	@node dist/bench/messages.js
 
 lint: setup ## formatting, lint rules, the law of imports, type check
 	@npx biome check .

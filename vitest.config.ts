@@ -7,8 +7,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts', 'test/**/*.sim.ts', 'test/**/*.mount.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // For what hangs. How fast something has to be a test says itself.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     teardownTimeout: 30_000,
     reporters: ['default'],
   },

@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts';
 import { alignDown, alignUp } from '../base/bytes.ts';
 import { blockChecksums, CHECKSUM_BLOCK } from '../base/crc32c.ts';
 import type { Extent } from '../base/layout.ts';
-import { type Ino, KIB } from '../base/units.ts';
+import type { Ino } from '../base/units.ts';
 import { encodeHeader, HEADER_BYTES } from './header_v1.ts';
 import {
   directoryBytes,
@@ -20,14 +20,24 @@ import {
   type IndexedDirectory,
   type IndexedExtent,
   type IndexedFile,
+  type IndexedShare,
+  shareBytes,
 } from './index_v1.ts';
-import { BLOCK_BYTES, INDEX_BYTES_MAX, type PackFile, type PackJob, SEGMENT_BYTES } from './pack.ts';
+import {
+  BLOCK_BYTES,
+  INDEX_BYTES_MAX,
+  type PackDirectory,
+  type PackFile,
+  type PackJob,
+  type PackMention,
+  SEGMENT_BYTES,
+} from './pack.ts';
 
 const DATA_AT = HEADER_BYTES + INDEX_BYTES_MAX;
 /** Size of the buffer that a worker needs; aligned to 4,096. */
 export const BATCH_BUFFER_BYTES = DATA_AT + SEGMENT_BYTES;
-const PATH_BYTES_MAX = 32 * KIB;
-const NO_PATH = new Uint8Array(0);
+/** In the place of a position in the job's list: the entry is a mention. */
+const MENTION = -1;
 const CHECKSUM_BYTES_MAX = (4 * SEGMENT_BYTES) / CHECKSUM_BLOCK;
 
 /** A point to go back to. */
@@ -35,6 +45,7 @@ export interface BatchMark {
   readonly directories: number;
   readonly files: number;
   readonly extents: number;
+  readonly shares: number;
   readonly indexBytes: number;
   readonly dataBytes: number;
 }
@@ -53,6 +64,7 @@ export class Batch {
   readonly #jobFiles: number[] = [];
   /** `at` counts from the data's start until the batch is sealed. */
   readonly #extents: IndexedExtent[] = [];
+  readonly #shares: IndexedShare[] = [];
   #indexBytes = INDEX_FIXED_BYTES;
   #dataBytes = 0;
   /** Bytes of the segment from the batch's start. */
@@ -65,7 +77,7 @@ export class Batch {
 
   /** Empties the batch; it may take up to `room` bytes. */
   begin(room: number): void {
-    this.rollBack({ directories: 0, files: 0, extents: 0, indexBytes: INDEX_FIXED_BYTES, dataBytes: 0 });
+    this.rollBack({ directories: 0, files: 0, extents: 0, shares: 0, indexBytes: INDEX_FIXED_BYTES, dataBytes: 0 });
     this.#room = room;
   }
 
@@ -75,7 +87,11 @@ export class Batch {
 
   /** Positions in the job's list of the files that this batch has a part of (or that have no data at all). */
   get jobFiles(): readonly number[] {
-    return this.#jobFiles;
+    return this.#jobFiles.filter((jobFile) => jobFile !== MENTION);
+  }
+
+  get mentions(): number {
+    return this.#jobFiles.length - this.jobFiles.length;
   }
 
   mark(): BatchMark {
@@ -83,6 +99,7 @@ export class Batch {
       directories: this.#directories.length,
       files: this.#files.length,
       extents: this.#extents.length,
+      shares: this.#shares.length,
       indexBytes: this.#indexBytes,
       dataBytes: this.#dataBytes,
     };
@@ -93,6 +110,7 @@ export class Batch {
     this.#files.splice(mark.files);
     this.#jobFiles.splice(mark.files);
     this.#extents.splice(mark.extents);
+    this.#shares.splice(mark.shares);
     this.#indexBytes = mark.indexBytes;
     this.#dataBytes = mark.dataBytes;
   }
@@ -109,18 +127,47 @@ export class Batch {
     return alignDown(this.#room - this.#dataBytes - alignUp(index, BLOCK_BYTES), BLOCK_BYTES);
   }
 
-  /** Enters the file, if this batch does not have it yet. */
-  name(file: PackFile, jobFile: number): void {
+  /** Enters the file, if this batch does not have it yet. `dataBytes`: see `IndexedFile`. */
+  name(file: PackFile, jobFile: number, dataBytes: number): void {
     if (this.#jobFiles.at(-1) === jobFile) return;
     this.#indexBytes += this.#bytesToName(file, jobFile);
-    let directory = this.#directoryOf.get(file.parent);
-    if (directory === undefined) {
-      directory = this.#directories.push({ ino: file.parent, path: keptPath(file) }) - 1;
-      this.#directoryOf.set(file.parent, directory);
-    }
-    const { ino, name, mode, uid, gid, size, mtime } = file;
-    this.#files.push({ ino, directory, name, mode, uid, gid, size, mtime });
-    this.#jobFiles.push(jobFile);
+    this.#enter(file, { jobFile, dataBytes, own: undefined });
+  }
+
+  /** Enters a file of which no bytes are here; false when it does not fit. */
+  mention(mention: PackMention): boolean {
+    let bytes = fileBytes(mention.name) + this.#bytesOfNew(mention.directory);
+    for (const extent of mention.extents) bytes += shareBytes(extent);
+    const index = this.#indexBytes + bytes;
+    if (index > INDEX_BYTES_MAX || alignUp(index, BLOCK_BYTES) + this.#dataBytes > this.#room) return false;
+    this.#indexBytes = index;
+    const dataBytes = mention.extents.reduce((sum, { length }) => sum + length, 0);
+    this.#enter(mention, { jobFile: MENTION, dataBytes, own: mention.own });
+    const file = this.#files.length - 1;
+    for (const extent of mention.extents) this.#shares.push({ file, extent });
+    return true;
+  }
+
+  #enter(
+    entry: PackFile | PackMention,
+    as: { readonly jobFile: number; readonly dataBytes: number; readonly own: PackMention['own'] },
+  ): void {
+    const directory = this.#directory(entry.directory);
+    const { ino, name, mode, uid, gid, size, mtime } = entry;
+    const { dataBytes, own } = as;
+    this.#files.push({ ino, directory, name, mode, uid, gid, size, mtime, dataBytes, own });
+    this.#jobFiles.push(as.jobFile);
+  }
+
+  /** Its place in the list; those above it come before it. */
+  #directory(directory: PackDirectory): number {
+    const known = this.#directoryOf.get(directory.ino);
+    if (known !== undefined) return known;
+    const above = directory.above === undefined ? undefined : this.#directory(directory.above);
+    const { ino, name, mode, uid, gid } = directory;
+    const place = this.#directories.push({ ino, name, mode, uid, gid, above }) - 1;
+    this.#directoryOf.set(ino, place);
+    return place;
   }
 
   /** Where the next extent's `length` bytes are to be put; `add` takes them in. */
@@ -163,6 +210,7 @@ export class Batch {
         directories: this.#directories,
         files: this.#files,
         extents: indexed,
+        shares: this.#shares,
       },
       this.#buffer.subarray(DATA_AT - indexBytes, DATA_AT),
     );
@@ -180,17 +228,21 @@ export class Batch {
 
   #bytesToName(file: PackFile, jobFile: number): number {
     if (this.#jobFiles.at(-1) === jobFile) return 0;
-    const known = this.#directoryOf.has(file.parent);
-    return fileBytes(file.name) + (known ? 0 : directoryBytes(keptPath(file)));
+    return fileBytes(file.name) + this.#bytesOfNew(file.directory);
+  }
+
+  /** Of the directories that this one would bring into the index. */
+  #bytesOfNew(directory: PackDirectory): number {
+    let bytes = 0;
+    for (let each: PackDirectory | undefined = directory; each !== undefined; each = each.above) {
+      if (this.#directoryOf.has(each.ino)) break;
+      bytes += directoryBytes(each.name);
+    }
+    return bytes;
   }
 }
 
-/** A rebuild puts the files of a path that is too long to keep under the directory's inode number. */
-function keptPath(file: PackFile): Uint8Array {
-  return file.directoryPath.length > PATH_BYTES_MAX ? NO_PATH : file.directoryPath;
-}
-
-function headerOf(job: PackJob): Parameters<typeof encodeHeader>[0] {
+export function headerOf(job: PackJob): Parameters<typeof encodeHeader>[0] {
   return {
     storeId: job.storeId,
     aggregate: job.aggregate,

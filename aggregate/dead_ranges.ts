@@ -10,6 +10,8 @@ export interface DeadRange {
 export class DeadRanges {
   /** Died since the last barrier, by aggregate: offset, length, offset, length ... */
   readonly #dying = new Map<AggregateId, number[]>();
+  /** Died before the barrier under way began. */
+  #passing: DeadRange[] = [];
   #ready: DeadRange[] = [];
 
   add(range: DeadRange): void {
@@ -21,16 +23,23 @@ export class DeadRanges {
   /** The aggregate goes as a whole: its ranges need no punching. */
   forget(id: AggregateId): void {
     this.#dying.delete(id);
+    this.#passing = this.#passing.filter((range) => range.aggregate !== id);
     this.#ready = this.#ready.filter((range) => range.aggregate !== id);
   }
 
-  /** A barrier has passed: what died before it may be punched, but in aggregates whose record is yet to come. */
-  barrierDone(isUnrecorded: (id: AggregateId) => boolean): void {
+  /** A barrier begins: it covers what has died by now, but in aggregates whose record is yet to come. */
+  barrierBegins(isUnrecorded: (id: AggregateId) => boolean): void {
     for (const [aggregate, list] of this.#dying) {
       if (isUnrecorded(aggregate)) continue;
       this.#dying.delete(aggregate);
-      for (const { offset, length } of merge(list)) this.#ready.push({ aggregate, offset, length });
+      for (const { offset, length } of merge(list)) this.#passing.push({ aggregate, offset, length });
     }
+  }
+
+  /** It has passed: what died before it began may be punched. */
+  barrierDone(): void {
+    this.#ready = this.#ready.concat(this.#passing);
+    this.#passing = [];
   }
 
   take(): readonly DeadRange[] {

@@ -1,6 +1,6 @@
 /** A volume that is one directory: `own/START/n` and `aggregates/FOLDER/ID`, all numbers decimal. */
 import { join } from 'node:path';
-import type { Backing, BackingFile, BackingSpace, BackingStat } from '../base/backing.ts';
+import type { Backing, BackingFile, BackingSpace, BackingStat, FlushTarget } from '../base/backing.ts';
 import { E, errnoOf, isErrno, type Result } from '../base/errno.ts';
 import type { OwnName, VolumeRow } from '../base/layout.ts';
 import { alignedBuffer } from '../base/libc.ts';
@@ -16,13 +16,18 @@ export class DirVolume implements Volume {
   readonly row: VolumeRow;
   readonly #backing: Backing;
   readonly #root: string;
-  /** Folders whose own names (in the folders above) are known to be durable. */
+  /** Folders whose own names (in the folders above) are durable, or in the hands of whoever flushes them. */
   readonly #durableFolders = new Set<string>();
+  #takesDirect: boolean | undefined;
 
   constructor(row: VolumeRow, backing: Backing) {
     this.row = row;
     this.#backing = backing;
     this.#root = row.paths[0] ?? '';
+  }
+
+  lendIdentity(): Result<BackingFile> {
+    return this.#backing.open(join(this.#root, IDENTITY_FILE));
   }
 
   createOwn(name: OwnName): Result<BackingFile> {
@@ -31,6 +36,10 @@ export class DirVolume implements Volume {
 
   openOwn(name: OwnName): Result<BackingFile> {
     return this.#backing.open(this.#ownPath(name), { write: true });
+  }
+
+  lendOwn(name: OwnName): Result<BackingFile> {
+    return this.#backing.open(this.#ownPath(name));
   }
 
   unlinkOwn(name: OwnName): number {
@@ -49,14 +58,22 @@ export class DirVolume implements Volume {
     return this.#numbers('own', START_MAX);
   }
 
+  removeOwnStart(start: number): number {
+    return this.#backing.removeFolder(this.#ownFolder(start));
+  }
+
   ownNames(start: number): Result<readonly OwnName[]> {
     const numbers = this.#numbers(join('own', String(start)), NUMBER_MAX);
     if (isErrno(numbers)) return numbers;
     return numbers.map((number) => ({ volume: this.row.id, start, number }));
   }
 
-  flushOwnNames(start: number): number {
-    return this.#flushNames(this.#ownFolder(start), 'own');
+  ownTarget(name: OwnName): FlushTarget {
+    return { kind: 'file', path: this.#ownPath(name) };
+  }
+
+  ownNameTargets(start: number): readonly FlushTarget[] {
+    return this.#nameTargets(this.#ownFolder(start), 'own');
   }
 
   createAggregate(id: AggregateId, options: AggregateOpen = {}): Result<BackingFile> {
@@ -65,6 +82,11 @@ export class DirVolume implements Volume {
 
   openAggregate(id: AggregateId, options: AggregateOpen = {}): Result<BackingFile> {
     return this.#backing.open(this.#aggregatePath(id), options);
+  }
+
+  lendAggregate(id: AggregateId): Result<BackingFile> {
+    this.#takesDirect ??= this.acceptsDirect();
+    return this.openAggregate(id, { direct: this.#takesDirect });
   }
 
   unlinkAggregate(id: AggregateId): number {
@@ -89,8 +111,12 @@ export class DirVolume implements Volume {
     return numbers.filter((number) => number > 0 && folderOf(number as AggregateId) === folder) as AggregateId[];
   }
 
-  flushAggregateName(id: AggregateId): number {
-    return this.#flushNames(this.#aggregateFolder(id), 'aggregates');
+  aggregateTarget(id: AggregateId): FlushTarget {
+    return { kind: 'file', path: this.#aggregatePath(id) };
+  }
+
+  aggregateNameTargets(id: AggregateId): readonly FlushTarget[] {
+    return this.#nameTargets(this.#aggregateFolder(id), 'aggregates');
   }
 
   space(): Result<BackingSpace> {
@@ -135,23 +161,19 @@ export class DirVolume implements Volume {
   /** Order: the new name is durable before the old one's absence need be. */
   #setAside(from: string, name: string): number {
     const folder = join(this.#root, 'lost');
-    const to = join(folder, name);
     const made = this.#backing.makeFolder(folder);
     if (made < 0) return made;
-    if (!isErrno(this.#backing.stat(to))) return -E.EEXIST.number;
+    // A number may come to `lost/` more than once: what no durable record names does not use it up.
+    let to = join(folder, name);
+    for (let copy = 2; !isErrno(this.#backing.stat(to)); copy++) to = join(folder, `${name}.${copy}`);
     const moved = this.#backing.rename(from, to);
     return moved < 0 ? moved : this.#backing.flushFolder(folder);
   }
 
-  #flushNames(folder: string, parent: string): number {
-    const flushed = this.#backing.flushFolder(folder);
-    if (flushed < 0 || this.#durableFolders.has(folder)) return flushed;
-    for (const above of [join(this.#root, parent), this.#root]) {
-      const outcome = this.#backing.flushFolder(above);
-      if (outcome < 0) return outcome;
-    }
+  #nameTargets(folder: string, parent: string): readonly FlushTarget[] {
+    const paths = this.#durableFolders.has(folder) ? [folder] : [folder, join(this.#root, parent), this.#root];
     this.#durableFolders.add(folder);
-    return 0;
+    return paths.map((path) => ({ kind: 'folder', path }));
   }
 
   /** Names in a folder that are numbers; others are not pacsfs's. A folder that is not there is empty. */

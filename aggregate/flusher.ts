@@ -1,27 +1,39 @@
 /** What must be flushed before a barrier, and which volumes a failed flush has broken. */
-import type { BackingFile } from '../base/backing.ts';
+import { type Backing, type FlushTarget, flushTarget } from '../base/backing.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
 import type { Log } from '../base/log.ts';
 import type { AggregateId, VolumeId } from '../base/units.ts';
 import type { Volume } from './volume.ts';
 
+/** What one barrier flushes, bytes of aggregates before names; on whatever thread. */
+export interface FlushBatch {
+  readonly targets: readonly FlushTarget[];
+  /** Of each target. */
+  readonly volumes: readonly VolumeId[];
+  /** Aggregates whose bytes are among them. */
+  readonly aggregates: readonly AggregateId[];
+}
+
 export class Flusher {
   readonly #volumes: ReadonlyMap<VolumeId, Volume>;
-  readonly #open: (volume: VolumeId, id: AggregateId) => Result<BackingFile>;
+  readonly #backing: Backing;
   readonly #log: Log;
   readonly #written = new Map<AggregateId, VolumeId>();
   readonly #newAggregates = new Map<AggregateId, VolumeId>();
-  /** Volumes on which own files of this start were made since the last flush. */
+  /** Volumes on which own files of this start were made since their names were flushed, and those where one counts. */
   readonly #newOwnNames = new Set<VolumeId>();
+  readonly #flushedOwn = new Set<VolumeId>();
+  /** Own files of earlier starts may have names that nobody has flushed. */
+  #mayHaveNames = false;
   readonly #broken = new Set<VolumeId>();
 
   constructor(options: {
     readonly volumes: ReadonlyMap<VolumeId, Volume>;
-    readonly open: (volume: VolumeId, id: AggregateId) => Result<BackingFile>;
+    readonly backing: Backing;
     readonly log: Log;
   }) {
     this.#volumes = options.volumes;
-    this.#open = options.open;
+    this.#backing = options.backing;
     this.#log = options.log;
   }
 
@@ -37,12 +49,32 @@ export class Flusher {
     this.#written.set(id, volume);
   }
 
+  /** A worker flushed all that was written to it; only one at a time writes to an aggregate. */
+  flushedAggregate(id: AggregateId): void {
+    this.#written.delete(id);
+  }
+
+  /** Aggregates that were written to and not flushed. */
+  get unflushed(): readonly AggregateId[] {
+    return [...this.#written.keys()];
+  }
+
   madeAggregate(volume: VolumeId, id: AggregateId): void {
     this.#newAggregates.set(id, volume);
   }
 
   madeOwn(volume: VolumeId): void {
     this.#newOwnNames.add(volume);
+  }
+
+  /** An own file's bytes are durable: so must its name be. One that was never flushed may be lost with its name. */
+  flushedOwn(volume: VolumeId): void {
+    this.#flushedOwn.add(volume);
+  }
+
+  /** A daemon that was killed made own files, and may have flushed their bytes but not their names. */
+  inheritedOwn(): void {
+    this.#mayHaveNames = true;
   }
 
   /** Removed: nothing of it needs to be durable any more. */
@@ -61,31 +93,83 @@ export class Flusher {
     );
   }
 
-  /**
-   * Bytes of aggregates first, then names. EIO once any volume is broken: after a failed flush the host has forgotten
-   * which pages it could not write, so a second flush that succeeds would prove nothing.
-   */
-  flush(start: number): Result<void> {
-    for (const [id, volume] of this.#written) this.#note(volume, this.#flushAggregate(volume, id));
+  /** Paths of aggregates and folders tell no name of a file. */
+  #failed(volume: VolumeId, path: string, error: number): void {
+    this.#log.error({ volume, path, error }, 'Cannot flush what records name: it may be lost');
+    this.breakVolume(volume, error);
+  }
+
+  /** Takes what is not durable yet; whoever takes it flushes it and hands the outcomes to `done`. */
+  take(start: number): FlushBatch {
+    const targets: FlushTarget[] = [];
+    const volumes: VolumeId[] = [];
+    const add = (volume: VolumeId, found: readonly FlushTarget[]) => {
+      for (const target of found) {
+        targets.push(target);
+        volumes.push(volume);
+      }
+    };
+    for (const [id, volume] of this.#written)
+      add(
+        volume,
+        this.#targets(volume, (v) => [v.aggregateTarget(id)]),
+      );
     for (const [id, volume] of this.#newAggregates) {
-      this.#note(volume, this.#volumes.get(volume)?.flushAggregateName(id) ?? -E.EIO.number);
+      add(
+        volume,
+        this.#targets(volume, (v) => v.aggregateNameTargets(id)),
+      );
     }
-    for (const volume of this.#newOwnNames) {
-      this.#note(volume, this.#volumes.get(volume)?.flushOwnNames(start) ?? -E.EIO.number);
+    if (this.#mayHaveNames) for (const id of this.#volumes.keys()) add(id, this.#targets(id, inheritedNames));
+    for (const volume of this.#flushedOwn) {
+      if (!this.#newOwnNames.delete(volume)) continue;
+      add(
+        volume,
+        this.#targets(volume, (v) => v.ownNameTargets(start)),
+      );
     }
+    const aggregates = this.unflushed;
     this.#written.clear();
     this.#newAggregates.clear();
-    this.#newOwnNames.clear();
+    this.#flushedOwn.clear();
+    this.#mayHaveNames = false;
+    return { targets, volumes, aggregates };
+  }
+
+  /**
+   * Outcomes of a batch's targets, 0 or -errno each. EIO once any volume is broken: after a failed flush the host has
+   * forgotten which pages it could not write, so a second flush that succeeds would prove nothing.
+   */
+  done(batch: FlushBatch, outcomes: readonly number[]): Result<void> {
+    for (const [i, volume] of batch.volumes.entries()) {
+      const outcome = outcomes[i] ?? -E.EIO.number;
+      if (outcome < 0) this.#failed(volume, batch.targets[i]?.path ?? '', -outcome);
+    }
     return this.#broken.size > 0 ? E.EIO : undefined;
   }
 
-  #flushAggregate(volume: VolumeId, id: AggregateId): number {
-    if (this.#broken.has(volume)) return -E.EIO.number;
-    const file = this.#open(volume, id);
-    return isErrno(file) ? -file.number : file.flush();
+  /** Flushes a batch here and now; nothing on a volume that is broken. */
+  flush(batch: FlushBatch): Result<void> {
+    for (const [i, target] of batch.targets.entries()) {
+      const volume = batch.volumes[i];
+      if (volume === undefined || this.#broken.has(volume)) continue;
+      const outcome = flushTarget(this.#backing, target);
+      if (outcome < 0) this.#failed(volume, target.path, -outcome);
+    }
+    return this.#broken.size > 0 ? E.EIO : undefined;
   }
 
-  #note(volume: VolumeId, outcome: number): void {
-    if (outcome < 0) this.breakVolume(volume, -outcome);
+  /** Of a volume that is not there nothing can be made durable. */
+  #targets(id: VolumeId, of: (volume: Volume) => readonly FlushTarget[]): readonly FlushTarget[] {
+    const volume = this.#volumes.get(id);
+    if (volume !== undefined) return of(volume);
+    this.breakVolume(id, E.EIO.number);
+    return [];
   }
+}
+
+/** Folders of all starts: few are left from earlier ones, and to flush one without changes costs nothing. */
+function inheritedNames(volume: Volume): readonly FlushTarget[] {
+  const starts = volume.ownStarts();
+  return isErrno(starts) ? [] : starts.flatMap((start) => volume.ownNameTargets(start));
 }

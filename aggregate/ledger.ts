@@ -31,6 +31,8 @@ export class Ledger {
   readonly #changed = new Set<AggregateId>();
   /** State 'dead', file still there. */
   readonly #dying = new Set<AggregateId>();
+  /** Those of them that the barrier under way covers. */
+  readonly #passing = new Set<AggregateId>();
   /** State 'dead', file removed: the row may go. */
   readonly #deletable = new Set<AggregateId>();
   readonly #ranges = new DeadRanges();
@@ -147,14 +149,22 @@ export class Ledger {
     return ids;
   }
 
+  /** A barrier begins: it covers the deaths that records tell of by now. */
+  barrierBegins(): void {
+    for (const id of this.#dying) if (!this.#changed.has(id)) this.#passing.add(id);
+    this.#ranges.barrierBegins((id) => this.#changed.has(id));
+  }
+
   /**
-   * A barrier has passed. `remove` is called for each dead aggregate whose record lies behind it; 0 or -errno, and one
-   * that could not be removed is tried again at the next barrier.
+   * It has passed. `remove` is called for each dead aggregate whose record lies behind it; 0 or -errno, and one that could
+   * not be removed is tried again at the next barrier.
    */
   barrierDone(remove: (row: AggregateRow) => number): void {
-    for (const id of this.#dying) {
+    const passing = [...this.#passing];
+    this.#passing.clear();
+    for (const id of passing) {
       const row = this.#rows.get(id);
-      if (row === undefined || this.#changed.has(id)) continue;
+      if (row === undefined || !this.#dying.has(id)) continue;
       const outcome = remove(row);
       if (outcome < 0) {
         this.#log.warn({ aggregate: id, error: -outcome }, 'Cannot remove a dead aggregate, will try again');
@@ -163,7 +173,7 @@ export class Ledger {
       this.#dying.delete(id);
       this.#deletable.add(id);
     }
-    this.#ranges.barrierDone((id) => this.#changed.has(id));
+    this.#ranges.barrierDone();
   }
 
   /** Dead ranges that may be punched now, neighbours merged; each is handed out once. */

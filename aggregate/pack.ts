@@ -13,8 +13,42 @@ export const SEGMENT_BYTES = 4 * MIB;
 export const BLOCK_BYTES = 4 * KIB;
 /** Upper bound of one batch's index; a batch that would need more is closed and another begun. */
 export const INDEX_BYTES_MAX = 256 * KIB;
+/** A file that shares more ranges than this is not mentioned: its entry would fill an index. */
+export const MENTION_EXTENTS_MAX = 256;
+/** Directories above a file that an index describes, at most. */
+export const DIRECTORY_DEPTH_MAX = 256;
 /** A file goes on in the rest of a segment only if at least this much of it fits there. */
 export const PIECE_BYTES_MIN = 64 * KIB;
+
+/** A directory as indexes describe it; the files of one job share these. */
+export interface PackDirectory {
+  readonly ino: Ino;
+  /** Empty for the root. */
+  readonly name: Uint8Array;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The directory that holds it; undefined for the root, and where it is not known. */
+  readonly above: PackDirectory | undefined;
+}
+
+/**
+ * A file that has no bytes of its own in a segment and is only described in its index: a dedicated own file, an empty
+ * file, or one that shares the bytes of others.
+ */
+export interface PackMention {
+  readonly ino: Ino;
+  readonly name: Uint8Array;
+  readonly directory: PackDirectory;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly mtime: Timespec;
+  readonly own: OwnName | undefined;
+  /** Bytes of other files' segments that it names, `MENTION_EXTENTS_MAX` at most; none of an own file. */
+  readonly extents: readonly Extent[];
+}
 
 /** One settled file to be packed. */
 export interface PackFile {
@@ -22,10 +56,12 @@ export interface PackFile {
   readonly own: OwnName;
   /** Bytes that the own file is expected to have; another size means that it changed, and it is skipped. */
   readonly size: number;
-  /** One of its names, the directory that holds it, and that directory's path (/a/b): for the rebuild of a store. */
+  /**
+   * One of its names and the directory that holds it: for the rebuild of a store. Names have a buffer of their own, here
+   * and in directories: a clone of a view copies the whole buffer behind it.
+   */
   readonly name: Uint8Array;
-  readonly parent: Ino;
-  readonly directoryPath: Uint8Array;
+  readonly directory: PackDirectory;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -58,6 +94,12 @@ export interface PackJob {
   readonly sources: readonly VolumeRow[];
   /** In the order in which they shall lie. */
   readonly files: readonly PackFile[];
+  /** Described behind the files, as many as find room. */
+  readonly mentions: readonly PackMention[];
+  /** An fsync waits until what it writes is durable: the aggregate is flushed before the result is told. */
+  readonly flush: boolean;
+  /** No files: this range is written with zeros and flushed, so that a flush of what comes there is short. */
+  readonly ahead: { readonly offset: number; readonly length: number } | undefined;
 }
 
 /**
@@ -96,6 +138,12 @@ export interface PackResult {
   readonly directRefused: boolean;
   /** One for each file of the job, in its order. */
   readonly files: readonly PackedFile[];
+  /** How many of the job's mentions were written, from the first on. */
+  readonly mentioned: number;
+  /** Outcome of the flush of all that the aggregate holds by now, 0 or -errno; undefined when there was none. */
+  readonly flushed: number | undefined;
+  /** The job's range `ahead` holds zeros, durably. */
+  readonly ahead: boolean;
 }
 
 /** Room that data of so many bytes may take at most, with index blocks and what is left unused at segments' ends. */

@@ -21,6 +21,7 @@ import {
   roomNeeded,
   SEGMENT_BYTES,
 } from './pack.ts';
+import { writeAhead } from './space_ahead.ts';
 import type { Volume } from './volume.ts';
 import { openVolume } from './volume_set.ts';
 
@@ -44,7 +45,7 @@ export class PackWorker {
 }
 
 export function packFiles(job: PackJob, tools: PackTools): PackResult {
-  return new PackRun(job, tools).run();
+  return job.ahead === undefined ? new PackRun(job, tools).run() : writeAhead(job, job.ahead, tools.backing);
 }
 
 interface Outcome {
@@ -71,6 +72,8 @@ class PackRun {
   #sequence: number;
   #error = 0;
   #full = false;
+  #mentioned = 0;
+  #flushed: number | undefined;
 
   constructor(job: PackJob, tools: PackTools) {
     this.#job = job;
@@ -100,9 +103,21 @@ class PackRun {
       this.#packFile(i, source);
       source.close();
     }
+    this.#mention();
     this.#writeBatch();
+    // By the descriptor that wrote it, which hears of every failure since. What could not be written is named by nobody.
+    if (this.#job.flush && this.#file !== undefined && this.#error === 0) this.#flushed = this.#file.flush();
     this.#file?.close();
     return this.#result();
+  }
+
+  /** Behind the files, into what room there is; the rest waits for another job. */
+  #mention(): void {
+    for (const mention of this.#job.mentions) {
+      if (this.#full || this.#error !== 0) return;
+      if (this.#batch.mention(mention)) continue;
+      if (!this.#nextBatch() || !this.#batch.mention(mention)) return;
+    }
   }
 
   #packFile(i: number, source: BackingFile): void {
@@ -137,7 +152,8 @@ class PackRun {
   }): PackStatus {
     const { file, i, runs, source } = work;
     if (this.#batch.roomFor(file, i) < 0 && !this.#nextBatch()) return this.#noRoomStatus();
-    if (runs.length === 0) this.#batch.name(file, i);
+    const dataBytes = runs.reduce((sum, { from, to }) => sum + to - from, 0);
+    if (runs.length === 0) this.#batch.name(file, i, dataBytes);
     for (const run of runs) {
       for (let at = run.from; at < run.to; ) {
         const room = this.#batch.roomFor(file, i);
@@ -150,7 +166,7 @@ class PackRun {
         const count = source.read(this.#batch.space(length), at);
         if (count < 0) return 'unreadable';
         if (count < length) return 'changed';
-        this.#batch.name(file, i);
+        this.#batch.name(file, i, dataBytes);
         this.#batch.add(at, length);
         at += length;
       }
@@ -213,6 +229,7 @@ class PackRun {
       return false;
     }
     for (const { jobFile, extent } of extents) this.#outcomes[jobFile]?.extents.push(extent);
+    this.#mentioned += this.#batch.mentions;
     this.#created = true;
     this.#sequence += 1;
     this.#offset += batchBytes;
@@ -287,6 +304,9 @@ class PackRun {
       error: this.#error,
       directRefused: this.#directRefused,
       files: packed,
+      mentioned: this.#mentioned,
+      flushed: this.#flushed,
+      ahead: false,
     };
   }
 }

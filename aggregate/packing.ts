@@ -1,12 +1,21 @@
 /** The control thread's side of packing: jobs handed out, results taken into the ledger. */
+import { E, isErrno } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
 import type { Log } from '../base/log.ts';
-import type { AggregateId, Ino, Lsn, VolumeId } from '../base/units.ts';
+import { type AggregateId, type Ino, KIB, type Lsn, type VolumeId } from '../base/units.ts';
 import type { Flusher } from './flusher.ts';
 import type { Lane, Lanes } from './lanes.ts';
 import type { Ledger } from './ledger.ts';
-import type { PackedFile, PackFile, PackJob, PackResult } from './pack.ts';
+import type { PackedFile, PackFile, PackJob, PackMention, PackResult } from './pack.ts';
+import { giveBack } from './space_ahead.ts';
 import type { Volume } from './volume.ts';
+
+/** Space is written ahead where this many aggregates' worth, and a twentieth of the disk, stay free. */
+const ROOM_AGGREGATES = 8;
+/** So many bytes that fsync found no zeros for, or that took the last of them, are worth the writing while the disk is in use. */
+const MISSED_BYTES = 256 * KIB;
+/** So many jobs are, however small. */
+const MISSED_JOBS = 4;
 
 export interface PackingOptions {
   readonly storeId: string;
@@ -19,10 +28,25 @@ export interface PackingOptions {
   readonly log: Log;
 }
 
+export interface StartPack {
+  /** The highest so far. */
+  readonly lsn?: Lsn;
+  /** Files that the job's indexes are to describe besides. */
+  readonly mentions?: readonly PackMention[];
+  /** Somebody waits for it: it may take a lane that others do not get. */
+  readonly isUrgent?: boolean;
+  /** Its worker flushes what it wrote. Default: the next barrier does. */
+  readonly flush?: boolean;
+}
+
 export class Packing {
   readonly #options: PackingOptions;
   readonly #takesDirect = new Map<VolumeId, boolean>();
   #nextJob = 1;
+  /** Bytes of urgent jobs that went where nothing, or too little, was written ahead, since the last time that something was. */
+  #missed = 0;
+  /** One has failed: not tried again before the next start. */
+  #cannotAhead = false;
 
   constructor(options: PackingOptions) {
     this.#options = options;
@@ -33,17 +57,83 @@ export class Packing {
     return this.#options.volumes.has(volume) && !this.#options.flusher.isBroken(volume);
   }
 
-  start(files: readonly PackFile[], lsn: Lsn): PackJob | undefined {
+  /** Without files the mentions go into an aggregate that is under way and has bytes that some inode names, or nowhere. */
+  start(files: readonly PackFile[], options: StartPack): PackJob | undefined {
+    const { lsn = 0 as Lsn, mentions = [], isUrgent = false, flush = false } = options;
     const first = files[0];
-    const volume = first === undefined ? undefined : this.#options.volumes.get(first.own.volume);
-    if (first === undefined || volume === undefined || !this.canPack(volume.row.id)) return undefined;
+    if (first === undefined) return this.#startMentions(lsn, mentions);
+    const volume = this.#options.volumes.get(first.own.volume);
+    if (volume === undefined || !this.canPack(volume.row.id)) return undefined;
     let bytes = 0;
     for (const file of files) bytes += Math.ceil(file.size / 4096) * 4096;
-    const lane = this.#options.lanes.take(volume.row.id, { bytes, firstBytes: first.size });
+    const lane = this.#options.lanes.take(volume.row.id, { bytes, firstBytes: first.size, isUrgent });
     if (lane === undefined) return undefined;
-    const job = this.#describe(lane, { volume, files, lsn });
+    const job = this.#describe(lane, { volume, files, lsn, mentions, flush, ahead: undefined });
     lane.job = job;
+    if (isUrgent && !this.#options.lanes.suffices(lane, bytes))
+      this.#missed += Math.max(bytes, MISSED_BYTES / MISSED_JOBS);
     return job;
+  }
+
+  /** Whether no aggregate holds what is not flushed. */
+  get isFlushed(): boolean {
+    return this.#options.flusher.unflushed.length === 0;
+  }
+
+  /** Jobs begun so far: whoever waits for a quiet time compares. */
+  get begun(): number {
+    return this.#nextJob;
+  }
+
+  /**
+   * A job that writes zeros behind what is in use of an aggregate, if there is one worth it and its volume has room; while
+   * others are at work only if fsyncs go without.
+   */
+  startAhead(isQuiet: boolean): PackJob | undefined {
+    const { lanes, volumes, aggregateBytes } = this.#options;
+    const isMissed = this.#missed >= MISSED_BYTES;
+    if (this.#cannotAhead || !(isQuiet || isMissed)) return undefined;
+    for (const volume of volumes.values()) {
+      const space = this.canPack(volume.row.id) ? volume.space() : E.EIO;
+      if (isErrno(space) || space.available < Math.max(ROOM_AGGREGATES * aggregateBytes, space.total / 20)) continue;
+      const lane = lanes.toWriteAhead(volume.row.id, isMissed, this.#options.flusher.unflushed);
+      if (lane === undefined) continue;
+      this.#missed = 0;
+      const ahead = lanes.nextAhead(lane);
+      lane.job = this.#describe(lane, { volume, files: [], lsn: 0 as Lsn, mentions: [], flush: true, ahead });
+      return lane.job;
+    }
+    return undefined;
+  }
+
+  /** Bytes of a volume that are written ahead: room for whoever wants it. */
+  aheadOn(volume: VolumeId): number {
+    const ahead = this.#options.lanes.ahead().filter(({ lane }) => lane.volume === volume);
+    return ahead.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** The host gets back, here and now, what is written ahead and nobody is using; whether there was any. */
+  giveBackAhead(): boolean {
+    const { lanes, volumes, log } = this.#options;
+    const ahead = lanes.ahead();
+    for (const { lane, bytes } of ahead) {
+      lane.aheadTo = 0;
+      const file = volumes.get(lane.volume)?.openAggregate(lane.aggregate, { write: true }) ?? E.EIO;
+      const outcome = isErrno(file) ? -file.number : giveBack(file, { offset: lane.offset, length: bytes });
+      if (!isErrno(file)) file.close();
+      if (outcome < 0)
+        log.warn({ aggregate: lane.aggregate, error: -outcome }, 'Cannot give back what was written ahead');
+    }
+    return ahead.length > 0;
+  }
+
+  #startMentions(lsn: Lsn, mentions: readonly PackMention[]): PackJob | undefined {
+    const { lanes, ledger, volumes } = this.#options;
+    const lane = lanes.idle().find(({ aggregate }) => (ledger.row(aggregate)?.live ?? 0) > 0);
+    const volume = lane === undefined ? undefined : volumes.get(lane.volume);
+    if (lane === undefined || volume === undefined || !this.canPack(lane.volume)) return undefined;
+    lane.job = this.#describe(lane, { volume, files: [], lsn, mentions, flush: false, ahead: undefined });
+    return lane.job;
   }
 
   /**
@@ -70,9 +160,21 @@ export class Packing {
     if (result.error !== 0) {
       log.warn({ aggregate: lane.aggregate, error: result.error }, 'Segment not written, aggregate sealed');
     }
-    if (result.created) flusher.wroteAggregate(lane.volume, lane.aggregate);
+    if (result.flushed === 0) flusher.flushedAggregate(lane.aggregate);
+    else if (result.created) flusher.wroteAggregate(lane.volume, lane.aggregate);
+    if (result.flushed !== undefined && result.flushed < 0) flusher.breakVolume(lane.volume, -result.flushed);
+    this.#cannotAhead ||= job.ahead !== undefined && !result.ahead;
     lanes.finish(lane, result);
     return switched;
+  }
+
+  /**
+   * Jobs under way that flush one of these aggregates, by default of those that hold what is not durable. The host tells of
+   * a failed flush once: what became of theirs has to be heard before another flush of the same bytes is believed.
+   */
+  flushing(aggregates = this.#options.flusher.unflushed): readonly number[] {
+    const lanes = this.#options.lanes.flushing();
+    return lanes.flatMap(({ aggregate, job }) => (job && aggregates.includes(aggregate) ? [job.id] : []));
   }
 
   /** The worker is lost: what it wrote is named by nobody, and its aggregate is not appended to again. */
@@ -85,7 +187,14 @@ export class Packing {
 
   #describe(
     lane: Lane,
-    work: { readonly volume: Volume; readonly files: readonly PackFile[]; readonly lsn: Lsn },
+    work: {
+      readonly volume: Volume;
+      readonly files: readonly PackFile[];
+      readonly lsn: Lsn;
+      readonly mentions: readonly PackMention[];
+      readonly flush: boolean;
+      readonly ahead: PackJob['ahead'];
+    },
   ): PackJob {
     const { storeId, start, aggregateBytes } = this.#options;
     return {
@@ -101,7 +210,10 @@ export class Packing {
       sequence: lane.sequence,
       direct: this.#direct(work.volume),
       sources: this.#sources(work.files),
-      files: work.files.map(compact),
+      files: work.files,
+      mentions: work.mentions,
+      flush: work.flush,
+      ahead: work.ahead,
     };
   }
 
@@ -130,21 +242,6 @@ export class Packing {
     this.#takesDirect.set(volume.row.id, direct);
     return direct;
   }
-}
-
-/** A clone of a view copies the whole buffer behind it; names cut from a large one get a buffer of their own. */
-function compact(file: PackFile): PackFile {
-  const { name, directoryPath } = file;
-  if (isCompact(name) && isCompact(directoryPath)) return file;
-  return {
-    ...file,
-    name: isCompact(name) ? name : Uint8Array.from(name),
-    directoryPath: isCompact(directoryPath) ? directoryPath : Uint8Array.from(directoryPath),
-  };
-}
-
-function isCompact(bytes: Uint8Array): boolean {
-  return bytes.buffer.byteLength === bytes.length;
 }
 
 /** Highest aggregate id on the volumes' disks at or above the folder of `from`: ids are never used twice. */

@@ -2,8 +2,8 @@
 import type { Backing } from '../base/backing.ts';
 import { E, isErrno } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
-import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE } from '../base/libc.ts';
 import type { AggregateId } from '../base/units.ts';
+import { giveBack, giveBackZeros } from './space_ahead.ts';
 import { openVolume } from './volume_set.ts';
 
 /** A range that no inode names behind a durable record; survives a structured clone. */
@@ -13,6 +13,8 @@ export interface PunchJob {
   /** Both multiples of 4,096. */
   readonly offset: number;
   readonly length: number;
+  /** Only what holds zeros: the rest of an aggregate that was written ahead and is not used any more. */
+  readonly onlyZeros: boolean;
 }
 
 /**
@@ -25,7 +27,7 @@ export function punch(job: PunchJob, backing: Backing): number {
   const file = volume.openAggregate(job.aggregate, { write: true });
   if (file === E.ENOENT) return 0;
   if (isErrno(file)) return -file.number;
-  const outcome = file.allocate(FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, { offset: job.offset, length: job.length });
+  const outcome = job.onlyZeros ? giveBackZeros(file, job) : giveBack(file, job);
   file.close();
   return outcome;
 }

@@ -18,6 +18,8 @@ export interface ScannedBatch {
 export interface ScanOptions {
   readonly storeId: string;
   readonly aggregate: AggregateId;
+  /** Go on where the header cannot be read: each segment says for itself what it belongs to. Not where it is another's. */
+  readonly withoutHeader?: boolean;
 }
 
 /** The header, if it is whole and of this store and aggregate. */
@@ -28,17 +30,24 @@ export function readHeader(file: BackingFile, options: ScanOptions): AggregateHe
   return header?.storeId === options.storeId && header.aggregate === options.aggregate ? header : undefined;
 }
 
+/** Whether some whole header is there, be it of another aggregate. */
+export function hasHeader(file: BackingFile): boolean {
+  const bytes = new Uint8Array(HEADER_BYTES);
+  return file.read(bytes, 0) === HEADER_BYTES && decodeHeader(bytes) !== undefined;
+}
+
 /**
  * Batches in the order in which they lie. An index of another store, aggregate or place ends its segment's chain, and so
  * does one that is older than its predecessor: it is what an earlier write left.
  */
 export function* scanAggregate(file: BackingFile, options: ScanOptions): Generator<ScannedBatch> {
   const header = readHeader(file, options);
-  if (header === undefined || header.segmentBytes !== SEGMENT_BYTES) return;
+  if (header === undefined && (options.withoutHeader !== true || hasHeader(file))) return;
+  if (header !== undefined && header.segmentBytes !== SEGMENT_BYTES) return;
   const stat = file.stat();
   const size = 'size' in stat ? stat.size : 0;
   const buffer = new Uint8Array(INDEX_BYTES_MAX);
-  let last = { start: header.start, sequence: -1 };
+  let last = { start: header?.start ?? 0, sequence: -1 };
   for (let segment = 0; segment * SEGMENT_BYTES < size; segment++) {
     const end = Math.min((segment + 1) * SEGMENT_BYTES, size);
     let offset = segment === 0 ? HEADER_BYTES : segment * SEGMENT_BYTES;

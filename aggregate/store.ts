@@ -4,86 +4,71 @@
  *
  * Rules for the caller:
  * - bytes before rows: `flush()` before the barrier of the records that name what was written;
- * - rows before bytes: `barrierDone()` after that barrier; only then are own files unlinked, dead aggregates removed and
- *   dead ranges handed out for punching;
+ * - rows before bytes: `barrierBegins()` when a barrier's LSN is chosen, `barrierDone()` after it; only then are own files
+ *   unlinked, dead aggregates removed and dead ranges handed out for punching, of what was let go before it began;
  * - after `release` or `finishPack`, `ledger.takeChangedRows()` goes into the same record;
  * - a file from `createOwn` or `openOwn` serves the present request; it may be closed by the next one.
  *
  * All of it runs on one thread (the control thread) but `PackWorker` and `punch`, which workers run.
  */
-import type { Backing, BackingFile, BackingSpace, BackingStat } from '../base/backing.ts';
+import type { BackingFile, BackingStat, FlushTarget } from '../base/backing.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
-import type { AggregateRow, Extent, OwnName, VolumeRow } from '../base/layout.ts';
-import type { Log } from '../base/log.ts';
+import type { AggregateRow, Extent, OwnName } from '../base/layout.ts';
 import { type Clock, SystemClock } from '../base/time.ts';
-import { type AggregateId, type Ino, type Lsn, MIB, type VolumeId } from '../base/units.ts';
+import { type AggregateId, type Ino, MIB, type VolumeId } from '../base/units.ts';
+import { copyOut } from './copy_out.ts';
 import { aggregateKey, FileCache, OPEN_FILES_DEFAULT, ownKey } from './file_cache.ts';
-import { Flusher } from './flusher.ts';
-import { LANES_DEFAULT, Lanes } from './lanes.ts';
+import { type FlushBatch, Flusher } from './flusher.ts';
+import { AHEAD_BYTES_DEFAULT, LANES_DEFAULT, Lanes } from './lanes.ts';
 import { Ledger } from './ledger.ts';
-import { type PackedFile, type PackFile, type PackJob, type PackResult, SEGMENT_BYTES } from './pack.ts';
-import { newestIdOnDisk, Packing } from './packing.ts';
+import { LentFiles } from './lent_files.ts';
+import { OwnPool } from './own_pool.ts';
+import { OwnRemovals, type UnlinkBatch } from './own_removals.ts';
+import type { PackedFile, PackFile, PackJob, PackResult } from './pack.ts';
+import { newestIdOnDisk, Packing, type StartPack } from './packing.ts';
 import { Placement } from './placement.ts';
 import type { PunchJob } from './punch.ts';
 import { Reader, type ReadRange } from './reader.ts';
+import { type DataStoreOptions, type OpenDataStore, type VolumeSpace, wholeSegments } from './store_options.ts';
 import type { Volume } from './volume.ts';
-import { type MissingVolume, openVolumes } from './volume_set.ts';
+import { gather, type MissingVolume, openVolumes, spacesOf } from './volume_set.ts';
 
+export type { FlushBatch } from './flusher.ts';
 export { formatVolume } from './identity.ts';
+export { isSpareOwn, makeOwnFiles, type OwnBatch, type OwnsMade } from './own_pool.ts';
+export type { UnlinkBatch } from './own_removals.ts';
 export type { PackedFile, PackFile, PackJob, PackResult, PackStatus } from './pack.ts';
 export { PackWorker } from './pack_worker.ts';
 export { type PunchJob, punch } from './punch.ts';
 export type { ReadRange } from './reader.ts';
 export { type ScannedBatch, scanAggregate } from './scan.ts';
-export type { MissingVolume } from './volume_set.ts';
+export type { DataStoreOptions, OpenDataStore, VolumeSpace } from './store_options.ts';
+export { listOwnFiles, type MissingVolume } from './volume_set.ts';
 
-export interface DataStoreOptions {
-  /** Size of a new aggregate, rounded down to whole segments of 4 MiB. Default 64 MiB. */
-  readonly aggregateBytes?: number;
-  /** Open aggregates for each volume, and so packing jobs at a time. Default 2. */
-  readonly lanesPerVolume?: number;
-  /** Descriptors kept open. Default 1,024. */
-  readonly maxOpenFiles?: number;
-  /** Free bytes below which a volume takes no new own file. Default 64 MiB or 1 % of it, whichever is less. */
-  readonly reserveBytes?: number;
-  /** Changes nothing, not even the state of aggregates that an earlier start left open. */
-  readonly readOnly?: boolean;
-  readonly clock?: Clock;
-}
-
-export interface OpenDataStore {
-  readonly backing: Backing;
-  readonly storeId: string;
-  /** Number of this daemon start, never used before. */
-  readonly start: number;
-  readonly volumes: readonly VolumeRow[];
-  readonly aggregates: readonly AggregateRow[];
-  readonly options?: DataStoreOptions;
-  readonly log: Log;
-}
-
-export interface VolumeSpace extends BackingSpace {
-  readonly volume: VolumeRow;
-}
-
-const AGGREGATE_BYTES_DEFAULT = 64 * MIB;
 /** Copy-out goes through a buffer of this size. */
 const COPY_BYTES = MIB;
 
 export class DataStore {
   readonly ledger: Ledger;
+  /** Aggregates for other threads to read, with O_DIRECT where the volume takes it. */
+  readonly lent: LentFiles;
   /** Volumes without the right identity at open: reads there give -EIO, nothing new goes there. */
   readonly missing: readonly MissingVolume[];
-  readonly #start: number;
+  /** Own files that were made ahead: see `OwnPool`. */
+  readonly ownPool: OwnPool;
+  /** Number of this daemon's start. */
+  readonly start: number;
+  /** Aggregates from this one on are of this start. */
+  readonly firstAggregate: AggregateId;
   readonly #volumes: ReadonlyMap<VolumeId, Volume>;
   readonly #files: FileCache;
   readonly #reader: Reader;
   readonly #flusher: Flusher;
   readonly #placement: Placement;
+  readonly #lanes: Lanes;
   readonly #packing: Packing;
   readonly #clock: Clock;
-  readonly #log: Log;
-  #unlinks: OwnName[] = [];
+  readonly #removals: OwnRemovals;
   #nextOwn = 1;
   #nextAggregate: number;
   #copyBuffer: Uint8Array | undefined;
@@ -109,24 +94,35 @@ export class DataStore {
     volumes: { present: ReadonlyMap<VolumeId, Volume>; missing: readonly MissingVolume[] },
   ) {
     const { log, options = {} } = open;
-    this.#start = open.start;
-    this.#log = log;
+    this.start = open.start;
     this.#volumes = volumes.present;
     this.missing = volumes.missing;
     this.#clock = options.clock ?? new SystemClock();
     this.#files = new FileCache(options.maxOpenFiles ?? OPEN_FILES_DEFAULT);
+    this.#removals = new OwnRemovals({ volumes: this.#volumes, files: this.#files, log });
     this.ledger = new Ledger(open.aggregates, log);
-    const openFile = (volume: VolumeId, id: AggregateId) => this.#openAggregate(volume, id);
+    this.lent = new LentFiles((volume, id) => this.#volumes.get(volume)?.lendAggregate(id) ?? E.EIO);
+    const openFile = (volume: VolumeId, id: AggregateId) => this.openAggregate(volume, id);
     this.#reader = new Reader(openFile, log);
-    this.#flusher = new Flusher({ volumes: this.#volumes, open: openFile, log });
+    this.#flusher = new Flusher({ volumes: this.#volumes, backing: open.backing, log });
     this.#placement = new Placement({
       volumes: this.#volumes,
       isBroken: (id) => this.#flusher.isBroken(id),
       clock: this.#clock,
       reserveBytes: options.reserveBytes,
     });
+    this.ownPool = new OwnPool({
+      volumes: this.#volumes,
+      start: this.start,
+      most: options.ownAhead,
+      reserve: (count) => this.#reserveOwn(count),
+      hasRoom: (volume) => this.#placement.check(volume) === undefined,
+      noteMade: (volume) => this.#flusher.madeOwn(volume),
+    });
     const newest = this.ledger.newestId;
     this.#nextAggregate = Math.max(newest, newestIdOnDisk(this.#volumes.values(), newest as AggregateId)) + 1;
+    this.firstAggregate = this.#nextAggregate as AggregateId;
+    this.#lanes = this.#makeLanes(open.options);
     this.#packing = this.#makePacking(open);
     if (options.readOnly !== true) this.#sealEarlier();
   }
@@ -142,7 +138,7 @@ export class DataStore {
   createOwn(volume: VolumeId): Result<{ readonly name: OwnName; readonly file: BackingFile }> {
     const allowed = this.#placement.check(volume);
     if (isErrno(allowed)) return allowed;
-    const name: OwnName = { volume, start: this.#start, number: this.#nextOwn };
+    const name: OwnName = { volume, start: this.start, number: this.#nextOwn };
     const file = this.#volumes.get(volume)?.createOwn(name) ?? E.EIO;
     if (isErrno(file)) return file;
     this.#nextOwn += 1;
@@ -156,20 +152,55 @@ export class DataStore {
     return this.#files.get(ownKey(name), () => this.#volumes.get(name.volume)?.openOwn(name) ?? E.EIO);
   }
 
+  /** Open for reading only, for the caller to close. */
+  lendOwn(name: OwnName): Result<BackingFile> {
+    return this.#volumes.get(name.volume)?.lendOwn(name) ?? E.EIO;
+  }
+
+  /** Some file of a volume that is there, open for reading, for the caller to close. */
+  lendIdentity(): Result<BackingFile> {
+    const [volume] = this.#volumes.values();
+    return volume?.lendIdentity() ?? E.EIO;
+  }
+
+  /** Closes what this thread has open of it. */
+  closeOwn(name: OwnName): void {
+    this.#files.drop(ownKey(name));
+  }
+
   /** Makes an own file's bytes durable; its name becomes so by `flush()`. A failure breaks the volume for good. */
   flushOwn(name: OwnName): Result<void> {
     if (this.#flusher.isBroken(name.volume)) return E.EIO;
     const file = this.openOwn(name);
     if (isErrno(file)) return file;
     const outcome = file.flush();
-    if (outcome >= 0) return undefined;
+    if (outcome >= 0) {
+      this.ownFlushed(name);
+      return undefined;
+    }
     this.#flusher.breakVolume(name.volume, -outcome);
     return E.EIO;
   }
 
-  /** Removed by the first `barrierDone()`: the record that dropped it must be durable before its bytes go. */
+  /** What to flush, on whatever thread, so that its bytes are durable; `ownFlushed` or `ownFailed` hears of it. */
+  ownTarget(name: OwnName): Result<FlushTarget> {
+    if (this.#flusher.isBroken(name.volume)) return E.EIO;
+    return this.#volumes.get(name.volume)?.ownTarget(name) ?? E.EIO;
+  }
+
+  /** It was flushed elsewhere: the next flush makes its name durable too. */
+  ownFlushed(name: OwnName): void {
+    this.#flusher.flushedOwn(name.volume);
+  }
+
+  /** A flush of an own file has failed elsewhere: as `flushOwn`. `error` is a positive errno. */
+  ownFailed(name: OwnName, error: number): void {
+    this.#flusher.breakVolume(name.volume, error);
+  }
+
+  /** Removed by the barrier after the next `barrierBegins()`: the record that dropped it must be durable first. */
   unlinkOwnLater(name: OwnName): void {
-    this.#unlinks.push(name);
+    this.#removals.later(name);
   }
 
   /** Removes an own file at once: for those that no durable row names (recovery, fsck). 0 or -errno. */
@@ -191,15 +222,19 @@ export class DataStore {
   /** All own files on a volume's disk, in no order; EIO when the volume is missing. */
   ownFiles(volume: VolumeId): Result<Iterable<OwnName>> {
     const found = this.#volumes.get(volume);
-    const starts = found?.ownStarts() ?? E.EIO;
+    const starts = this.ownStarts(volume);
     if (isErrno(starts) || found === undefined) return E.EIO;
-    const names: OwnName[] = [];
-    for (const start of starts) {
-      const list = found.ownNames(start);
-      if (isErrno(list)) return list;
-      for (const name of list) names.push(name);
-    }
-    return names;
+    return gather(starts, (start) => found.ownNames(start));
+  }
+
+  /** Starts that have a folder of own files; EIO when the volume is missing. `listOwnFiles` lists one on any thread. */
+  ownStarts(volume: VolumeId): Result<readonly number[]> {
+    return this.#volumes.get(volume)?.ownStarts() ?? E.EIO;
+  }
+
+  /** For a start whose folder has been emptied: without this each mount would leave one for good. 0 or -errno. */
+  removeOwnStart(volume: VolumeId, start: number): number {
+    return this.#volumes.get(volume)?.removeOwnStart(start) ?? -E.EIO.number;
   }
 
   // Packed files
@@ -229,18 +264,7 @@ export class DataStore {
    */
   copyOut(extents: readonly Extent[], size: number, file: BackingFile): number {
     this.#copyBuffer ??= new Uint8Array(COPY_BYTES);
-    for (const extent of extents) {
-      const end = Math.min(size, extent.fileOffset + extent.length);
-      for (let at = extent.fileOffset; at < end; ) {
-        const part = this.#copyBuffer.subarray(0, Math.min(COPY_BYTES, end - at));
-        const count = this.#reader.read([extent], { offset: at, length: part.length, size: end }, part);
-        if (count < 0) return count;
-        const written = file.write(part.subarray(0, count), at);
-        if (written < 0) return written;
-        at += count;
-      }
-    }
-    return file.truncate(size);
+    return copyOut(this.#reader, { extents, size, file, buffer: this.#copyBuffer });
   }
 
   // Packing
@@ -252,10 +276,10 @@ export class DataStore {
 
   /**
    * A job for a worker, about one segment's worth of files of one volume in the order in which they shall lie; undefined
-   * while all lanes of that volume are at work, or when it cannot be packed at all (`canPack`). `lsn`: the highest so far.
+   * while all lanes of that volume are at work, or when it cannot be packed at all (`canPack`).
    */
-  startPack(files: readonly PackFile[], lsn: Lsn = 0 as Lsn): PackJob | undefined {
-    return this.#packing.start(files, lsn);
+  startPack(files: readonly PackFile[], options: StartPack = {}): PackJob | undefined {
+    return this.#packing.start(files, options);
   }
 
   /**
@@ -270,6 +294,21 @@ export class DataStore {
     return { switched, rows: this.ledger.takeChangedRows() };
   }
 
+  /** A job that writes zeros where files will be packed, if there is one worth it: see `Packing`; for `finishPack`, too. */
+  startAhead(isQuiet: boolean): PackJob | undefined {
+    return this.#packing.startAhead(isQuiet);
+  }
+
+  get packing(): Pick<Packing, 'begun' | 'flushing' | 'isFlushed'> {
+    return this.#packing;
+  }
+
+  /** The disk is full: what was written ahead is free again, if there was anything. */
+  giveBackAhead(): boolean {
+    this.#placement.forgetSpace();
+    return this.#packing.giveBackAhead();
+  }
+
   /** The job's worker is lost; its files stay own files. */
   abandonPack(jobId: number): void {
     this.#packing.abandon(jobId);
@@ -277,9 +316,30 @@ export class DataStore {
 
   // Durability
 
-  /** Makes all that was packed since the last flush durable, and the names of new files. EIO once a volume is broken. */
-  flush(): Result<void> {
-    return this.#flusher.flush(this.#start);
+  /** Takes what was packed since it was last asked, and the names of new files, none of it durable yet. */
+  takeFlush(): FlushBatch {
+    return this.#flusher.take(this.start);
+  }
+
+  /** The outcomes of a batch that was flushed elsewhere. EIO once a volume is broken. */
+  flushDone(batch: FlushBatch, outcomes: readonly number[]): Result<void> {
+    return this.#flusher.done(batch, outcomes);
+  }
+
+  /** Makes a batch durable here and now, by default all that is not; EIO once a volume is broken. */
+  flush(batch: FlushBatch = this.takeFlush()): Result<void> {
+    return this.#flusher.flush(batch);
+  }
+
+  /** What a daemon that was killed wrote and may not have flushed, names of own files too: the next flush covers it. */
+  mustFlush(aggregates: readonly AggregateId[]): void {
+    this.#flusher.inheritedOwn();
+    for (const id of aggregates) {
+      const row = this.ledger.row(id);
+      if (row === undefined || row.state === 'dead' || !this.#volumes.has(row.volume)) continue;
+      this.#flusher.wroteAggregate(row.volume, id);
+      this.#flusher.madeAggregate(row.volume, id);
+    }
   }
 
   /** Volumes on which a flush has failed. */
@@ -287,60 +347,69 @@ export class DataStore {
     return this.#flusher.brokenVolumes;
   }
 
-  /** Files that the next `barrierDone()` removes. */
+  /** Files that wait for a barrier to remove them. */
   get removals(): number {
-    return this.#unlinks.length + this.ledger.dying;
+    return this.#removals.count + this.ledger.dying;
   }
 
-  /** After the barrier of all records committed so far: the rows are gone for good, now their bytes may go. */
+  /** A barrier begins, and covers all records committed so far: what these let go may go once it is done. */
+  barrierBegins(): void {
+    this.#removals.barrierBegins();
+    this.ledger.barrierBegins();
+  }
+
+  /** The barrier begun last is complete: the rows are gone for good, now their bytes may go. */
   barrierDone(): void {
-    const unlinks = this.#unlinks;
-    this.#unlinks = [];
-    for (const name of unlinks) {
-      const outcome = this.removeOwn(name);
-      if (outcome < 0 && outcome !== -E.ENOENT.number) {
-        const { volume, start, number } = name;
-        this.#log.warn({ volume, start, number, error: -outcome }, 'Cannot unlink an own file; fsck will find it');
-      }
+    for (const batch of this.takeUnlinks()) {
+      this.unlinksDone(
+        batch,
+        batch.names.map((name) => this.removeOwn(name)),
+      );
     }
     this.ledger.barrierDone((row) => this.#removeAggregate(row));
-    if (unlinks.length > 0) this.#placement.forgetSpace();
+  }
+
+  /** Before `barrierDone`: takes out the own files that it would remove, for others to do. */
+  takeUnlinks(): readonly UnlinkBatch[] {
+    return this.#removals.take();
+  }
+
+  /** 0 or -errno for each file of a batch. */
+  unlinksDone(batch: UnlinkBatch, outcomes: readonly number[]): void {
+    this.#removals.done(batch, outcomes);
+    this.#placement.forgetSpace();
   }
 
   /** Dead ranges behind a barrier, each handed out once; `punch` gives them back to the host, on any thread. */
   takePunches(): readonly PunchJob[] {
-    const punches: PunchJob[] = [];
-    for (const { aggregate, offset, length } of this.ledger.takeDeadRanges()) {
-      const volume = this.#volumes.get(this.ledger.row(aggregate)?.volume ?? (0 as VolumeId));
-      if (volume !== undefined) punches.push({ volume: volume.row, aggregate, offset, length });
-    }
-    return punches;
+    const dead = this.ledger.takeDeadRanges().map((range) => ({ ...range, onlyZeros: false }));
+    const rests = this.#lanes.takeRests().map((range) => ({ ...range, onlyZeros: true }));
+    return [...dead, ...rests].flatMap((range) => {
+      const volume = this.#volumes.get(this.ledger.row(range.aggregate)?.volume ?? (0 as VolumeId));
+      return volume === undefined ? [] : [{ ...range, volume: volume.row }];
+    });
   }
 
   // Space and inventory
 
   /** Of the volumes that are present and answer. */
   space(): readonly VolumeSpace[] {
-    const spaces: VolumeSpace[] = [];
-    for (const volume of this.#volumes.values()) {
-      const space = volume.space();
-      if (!isErrno(space)) spaces.push({ volume: volume.row, ...space });
-    }
-    return spaces;
+    return spacesOf(this.#volumes.values(), (volume) => this.#packing.aheadOn(volume));
   }
 
   /** All aggregates on a volume's disk, in no order; EIO when the volume is missing. */
   aggregateFiles(volume: VolumeId): Result<readonly AggregateId[]> {
-    const found = this.#volumes.get(volume);
-    const folders = found?.aggregateFolders() ?? E.EIO;
-    if (isErrno(folders) || found === undefined) return E.EIO;
-    const ids: AggregateId[] = [];
-    for (const folder of folders) {
-      const list = found.aggregateIds(folder);
-      if (isErrno(list)) return list;
-      for (const id of list) ids.push(id);
-    }
-    return ids;
+    const folders = this.aggregateFolders(volume);
+    return isErrno(folders) ? E.EIO : gather(folders, (folder) => this.aggregatesIn(volume, folder));
+  }
+
+  /** Folders of at most 4,096 aggregates each. */
+  aggregateFolders(volume: VolumeId): Result<readonly number[]> {
+    return this.#volumes.get(volume)?.aggregateFolders() ?? E.EIO;
+  }
+
+  aggregatesIn(volume: VolumeId, folder: number): Result<readonly AggregateId[]> {
+    return this.#volumes.get(volume)?.aggregateIds(folder) ?? E.EIO;
   }
 
   statAggregate(volume: VolumeId, id: AggregateId): Result<BackingStat> {
@@ -349,12 +418,13 @@ export class DataStore {
 
   /** An aggregate's file for reading, for this request only. */
   openAggregate(volume: VolumeId, id: AggregateId): Result<BackingFile> {
-    return this.#openAggregate(volume, id);
+    return this.#files.get(aggregateKey(id), () => this.#volumes.get(volume)?.openAggregate(id) ?? E.EIO);
   }
 
   /** Removes an aggregate's file at once: for those that no row names (fsck). 0 or -errno. */
   removeAggregate(volume: VolumeId, id: AggregateId): number {
     this.#files.drop(aggregateKey(id));
+    this.lent.drop(id);
     return this.#volumes.get(volume)?.unlinkAggregate(id) ?? -E.EIO.number;
   }
 
@@ -366,15 +436,18 @@ export class DataStore {
 
   /** Descriptors open now. */
   get openFiles(): number {
-    return this.#files.size;
+    return this.#files.size + this.lent.size;
   }
 
   close(): void {
     this.#files.close();
+    this.lent.close();
   }
 
-  #openAggregate(volume: VolumeId, id: AggregateId): Result<BackingFile> {
-    return this.#files.get(aggregateKey(id), () => this.#volumes.get(volume)?.openAggregate(id) ?? E.EIO);
+  #reserveOwn(count: number): number {
+    const first = this.#nextOwn;
+    this.#nextOwn += count;
+    return first;
   }
 
   #removeAggregate(row: AggregateRow): number {
@@ -384,26 +457,17 @@ export class DataStore {
     return outcome === -E.ENOENT.number ? 0 : outcome;
   }
 
-  #makePacking(open: OpenDataStore): Packing {
-    const { options = {} } = open;
-    const wanted = options.aggregateBytes ?? AGGREGATE_BYTES_DEFAULT;
-    const aggregateBytes = Math.max(1, Math.floor(wanted / SEGMENT_BYTES)) * SEGMENT_BYTES;
-    const lanes = new Lanes({
-      lanesPerVolume: options.lanesPerVolume ?? LANES_DEFAULT,
-      aggregateBytes,
-      newId: () => this.#newAggregateId(),
-      seal: (id) => this.ledger.seal(id),
-    });
-    return new Packing({
-      storeId: open.storeId,
-      start: open.start,
-      aggregateBytes,
-      volumes: this.#volumes,
-      lanes,
-      ledger: this.ledger,
-      flusher: this.#flusher,
-      log: open.log,
-    });
+  #makeLanes({ lanesPerVolume = LANES_DEFAULT, ...options }: DataStoreOptions = {}): Lanes {
+    const aggregateBytes = wholeSegments(options.aggregateBytes);
+    const { aheadFrom = aggregateBytes / 8, aheadBytes = AHEAD_BYTES_DEFAULT } = options;
+    const calls = { newId: () => this.#newAggregateId(), seal: (id: AggregateId) => this.ledger.seal(id) };
+    return new Lanes({ ...calls, lanesPerVolume, aggregateBytes, aheadFrom, aheadBytes });
+  }
+
+  #makePacking({ storeId, start, options, log }: OpenDataStore): Packing {
+    const aggregateBytes = wholeSegments(options?.aggregateBytes);
+    const [lanes, volumes, ledger, flusher] = [this.#lanes, this.#volumes, this.ledger, this.#flusher];
+    return new Packing({ storeId, start, aggregateBytes, volumes, lanes, ledger, flusher, log });
   }
 
   /** Above all that any row, file or (after a recount) inode has: an id is never used twice. */
@@ -418,6 +482,11 @@ export class DataStore {
    * a chain in which old batches follow new ones, so no start appends to another's aggregates.
    */
   #sealEarlier(): void {
-    for (const row of [...this.ledger.rows()]) if (row.state === 'open') this.ledger.seal(row.id);
+    for (const { id, volume, written, state } of [...this.ledger.rows()]) {
+      if (state !== 'open') continue;
+      const stat = this.statAggregate(volume, id);
+      if (!isErrno(stat)) this.#lanes.leaveRest({ volume, aggregate: id, offset: written }, stat.size - written);
+      this.ledger.seal(id);
+    }
   }
 }

@@ -4,7 +4,7 @@
  *
  * Counts and outcomes are 0 (or a count) or -errno, as in the backing interface.
  */
-import type { BackingFile, BackingSpace, BackingStat } from '../base/backing.ts';
+import type { BackingFile, BackingSpace, BackingStat, FlushTarget } from '../base/backing.ts';
 import type { Result } from '../base/errno.ts';
 import type { OwnName, VolumeRow } from '../base/layout.ts';
 import type { AggregateId } from '../base/units.ts';
@@ -18,24 +18,35 @@ export interface AggregateOpen {
 export interface Volume {
   readonly row: VolumeRow;
 
+  /** A file that is always there and never changes, open for reading. */
+  lendIdentity(): Result<BackingFile>;
+
   /** Makes it, open for reading and writing; EEXIST when it is there. */
   createOwn(name: OwnName): Result<BackingFile>;
   /** Open for reading and writing. */
   openOwn(name: OwnName): Result<BackingFile>;
+  /** Open for reading. */
+  lendOwn(name: OwnName): Result<BackingFile>;
   unlinkOwn(name: OwnName): number;
-  /** Moves it to `lost/` of the volume, where people may look at it; EEXIST when one of its name is there. */
+  /** Moves it to `lost/` of the volume, where people may look at it, under a name that is free there. */
   setAsideOwn(name: OwnName): number;
   statOwn(name: OwnName): Result<BackingStat>;
   /** Daemon starts that have a folder of own files, in no order. */
   ownStarts(): Result<readonly number[]>;
+  /** Removes the folder of a start, if nothing is in it; 0 or -errno. */
+  removeOwnStart(start: number): number;
   /** Own files of one start, in no order. */
   ownNames(start: number): Result<readonly OwnName[]>;
-  /** Makes the names of own files of this start survive power loss. */
-  flushOwnNames(start: number): number;
+  /** What to flush so that an own file's bytes survive power loss. */
+  ownTarget(name: OwnName): FlushTarget;
+  /** What to flush so that the names of own files of this start do. What has been handed out once counts as flushed. */
+  ownNameTargets(start: number): readonly FlushTarget[];
 
   /** Makes it, open for writing; EEXIST when it is there. */
   createAggregate(id: AggregateId, options?: AggregateOpen): Result<BackingFile>;
   openAggregate(id: AggregateId, options?: AggregateOpen): Result<BackingFile>;
+  /** Open for reading, with O_DIRECT if files here can be read so. */
+  lendAggregate(id: AggregateId): Result<BackingFile>;
   unlinkAggregate(id: AggregateId): number;
   /** As `setAsideOwn`. */
   setAsideAggregate(id: AggregateId): number;
@@ -43,11 +54,12 @@ export interface Volume {
   /** Folders of aggregates (numbers, `folderOf`), in no order. */
   aggregateFolders(): Result<readonly number[]>;
   aggregateIds(folder: number): Result<readonly AggregateId[]>;
-  /** Makes the name of this aggregate survive power loss. */
-  flushAggregateName(id: AggregateId): number;
+  aggregateTarget(id: AggregateId): FlushTarget;
+  /** As `ownNameTargets`. */
+  aggregateNameTargets(id: AggregateId): readonly FlushTarget[];
 
   space(): Result<BackingSpace>;
-  /** Whether files here can be written with O_DIRECT; found out by trying. */
+  /** Whether files here can be read and written with O_DIRECT; found out by trying. */
   acceptsDirect(): boolean;
 }
 

@@ -5,6 +5,7 @@ import type { VolumeRow } from '../base/layout.ts';
 import type { VolumeId } from '../base/units.ts';
 import { DirVolume } from './dir_volume.ts';
 import { identityComplaint, readIdentity } from './identity.ts';
+import type { VolumeSpace } from './store_options.ts';
 import type { Volume } from './volume.ts';
 
 export interface MissingVolume {
@@ -51,4 +52,39 @@ function complaint(
   if (identity === E.EUCLEAN) return 'its identity file cannot be understood';
   if (isErrno(identity)) return `its identity file cannot be read: ${identity.name}`;
   return identityComplaint(identity, { storeId: options.storeId, volume, position: 0 });
+}
+
+/** Numbers of the own files of one start on a volume, in no order; none where they cannot be listed. For any thread. */
+export function listOwnFiles(backing: Backing, row: VolumeRow, start: number): Float64Array {
+  const volume = openVolume(row, backing);
+  const names = isErrno(volume) ? volume : volume.ownNames(start);
+  return isErrno(names) ? new Float64Array(0) : Float64Array.from(names, ({ number }) => number);
+}
+
+/** What the lists of all folders hold together, or the first error. */
+export function gather<T>(
+  folders: readonly number[],
+  list: (folder: number) => Result<readonly T[]>,
+): Result<readonly T[]> {
+  const all: T[] = [];
+  for (const folder of folders) {
+    const found = list(folder);
+    if (isErrno(found)) return found;
+    // Not by a spread: there may be as many as there are dedicated files.
+    for (const each of found as readonly T[]) all.push(each);
+  }
+  return all;
+}
+
+/** Of those that answer; what is written ahead of use is room for whoever wants it. */
+export function spacesOf(volumes: Iterable<Volume>, aheadOn: (volume: VolumeId) => number): readonly VolumeSpace[] {
+  const spaces: VolumeSpace[] = [];
+  for (const volume of volumes) {
+    const space = volume.space();
+    if (isErrno(space)) continue;
+    const ahead = aheadOn(volume.row.id);
+    const { total, free, available } = space;
+    spaces.push({ volume: volume.row, total, free: free + ahead, available: available + ahead, ahead });
+  }
+  return spaces;
 }

@@ -4,8 +4,21 @@
  *
  * Counts come back as a number that is negative for -errno; nothing here throws for what a disk may do.
  */
-import type { Result } from './errno.ts';
+import { isErrno, type Result } from './errno.ts';
 import type { Timespec } from './time.ts';
+import { KIB } from './units.ts';
+
+/** What a flush makes durable: the bytes of a file, or the names in a folder. Plain data: any thread may do it. */
+export interface FlushTarget {
+  readonly kind: 'file' | 'folder';
+  readonly path: string;
+}
+
+/** Bytes of a file. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
 
 export interface BackingStat {
   readonly ino: number;
@@ -14,8 +27,9 @@ export interface BackingStat {
   /** 512-byte blocks in use. */
   readonly blocks: number;
   readonly isDirectory: boolean;
-  /** To the microsecond. */
+  /** As the host has them, to the nanosecond. */
   readonly mtime: Timespec;
+  readonly ctime: Timespec;
 }
 
 export interface BackingSpace {
@@ -39,16 +53,32 @@ export interface BackingFile {
   readonly path: string;
   /** Reads up to `into.length` bytes; fewer only at the end of the file. */
   read(into: Uint8Array, offset: number): number;
+  /** As `read` where that needs no disk; -EAGAIN, or fewer bytes, where it does. -EOPNOTSUPP: that cannot be told. */
+  readNow?(into: Uint8Array, offset: number): number;
   /** Writes all of `from` or returns -errno (a short write is completed or reported). */
   write(from: Uint8Array, offset: number): number;
   stat(): Result<BackingStat>;
   truncate(size: number): number;
+  /** Sets its mtime (and, as the host does, its ctime to now): 0 or -errno. */
+  setModified(mtime: Timespec): number;
   /** fallocate(2): `mode` is a sum of FALLOC_* of base/libc.ts. */
   allocate(mode: number, range: { readonly offset: number; readonly length: number }): number;
   /** First data (or hole) at or after `offset`, or -ENXIO. */
   seek(offset: number, kind: 'data' | 'hole'): number;
   /** Makes the bytes (and the size) survive power loss: fdatasync(2). Never call it again after it failed. */
   flush(): number;
+  /**
+   * Writes to the disk what the host has not written yet of a range, waits for it, and makes nothing durable:
+   * sync_file_range(2). An error is that of a failed flush.
+   */
+  writeBack(range: ByteRange): number;
+  /** Of a file of this host: its descriptor, for the kernel's pass-through and for threads that read it (`readDescriptor`). */
+  readonly descriptor?: number;
+  /**
+   * Whether anybody has it open or mapped for writing: 0 nobody, -EAGAIN somebody, another -errno where that cannot be told.
+   * For files open for reading only.
+   */
+  probeWriters?(): number;
   close(): void;
 }
 
@@ -71,4 +101,45 @@ export interface Backing {
     to: { readonly file: BackingFile; readonly offset: number },
     length: number,
   ): number;
+}
+
+/** Flushes one target by its name, on whatever thread; 0 or -errno. Never call it again after it failed. */
+export function flushTarget(backing: Backing, target: FlushTarget): number {
+  if (target.kind === 'folder') return backing.flushFolder(target.path);
+  const file = backing.open(target.path, { write: true });
+  if (isErrno(file)) return -file.number;
+  const outcome = file.flush();
+  file.close();
+  return outcome;
+}
+
+/**
+ * What one write to the host's cache takes at most: a host that keeps it in large folios copies each without a stop, and
+ * where fresh memory is slow (virtual machines) nothing else gets that processor for milliseconds.
+ */
+const WRITE_PIECE_BYTES = 128 * KIB;
+
+/** Writes all of `bytes` into a file by its name; the bytes written or -errno, as `BackingFile.write`. */
+export function writeTarget(
+  backing: Backing,
+  target: FlushTarget,
+  change: { readonly bytes: Uint8Array; readonly offset: number },
+): number {
+  const file = backing.open(target.path, { write: true });
+  if (isErrno(file)) return -file.number;
+  let outcome = 0;
+  for (let done = 0; done < change.bytes.length && outcome >= 0; done += WRITE_PIECE_BYTES) {
+    outcome = file.write(change.bytes.subarray(done, done + WRITE_PIECE_BYTES), change.offset + done);
+  }
+  file.close();
+  return outcome < 0 ? outcome : change.bytes.length;
+}
+
+/** Writes back a part of one file by its name; 0 or -errno, as `BackingFile.writeBack`. */
+export function writeBackTarget(backing: Backing, target: FlushTarget, range: ByteRange): number {
+  const file = backing.open(target.path, { write: true });
+  if (isErrno(file)) return -file.number;
+  const outcome = file.writeBack(range);
+  file.close();
+  return outcome;
 }

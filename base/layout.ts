@@ -12,6 +12,11 @@ export interface OwnName {
   readonly number: number;
 }
 
+/** As people find it on the volume. */
+export function ownText({ volume, start, number }: OwnName): string {
+  return `own/${start}/${number} of volume ${volume}`;
+}
+
 /** A byte range of a packed file and where it lies; immutable. */
 export interface Extent {
   /** First byte of the file that this extent serves. */

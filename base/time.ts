@@ -1,5 +1,6 @@
 /** Times as the kernel has them, and the clock that every part is handed (tests hand in their own). */
 import { hrtime } from 'node:process';
+import { lastTick, realTime } from './libc.ts';
 
 /** Seconds since 1970 (may be negative) and 0 to 999,999,999 nanoseconds. */
 export interface Timespec {
@@ -10,6 +11,8 @@ export interface Timespec {
 export interface Clock {
   /** Wall time. */
   now(): Timespec;
+  /** What the host's filesystems give as time to what changes now, or a little less: its last clock tick. */
+  lastTick(): Timespec;
   /** Milliseconds from an arbitrary start that never go back. */
   monotonicMs(): number;
 }
@@ -30,12 +33,6 @@ export function timespecFromNs(ns: bigint): Timespec {
     : { sec: Number(sec), nsec: Number(nsec) };
 }
 
-/** Fractions of a millisecond count; a double holds microseconds for dates of our time. */
-export function timespecFromMs(ms: number): Timespec {
-  const sec = Math.floor(ms / 1000);
-  return { sec, nsec: Math.min(999_999_999, Math.max(0, Math.round((ms - sec * 1000) * 1e6))) };
-}
-
 /** ISO 8601 with nanoseconds. */
 export function formatTime(time: Timespec): string {
   const whole = new Date(time.sec * 1000);
@@ -43,24 +40,14 @@ export function formatTime(time: Timespec): string {
   return whole.toISOString().replace(/\.\d+Z$/, `.${String(time.nsec).padStart(9, '0')}Z`);
 }
 
-/**
- * The system's clock: wall time at microsecond grain. `Date.now` ticks in milliseconds, so the monotonic clock, read
- * without BigInt, supplies the rest; the anchor is taken anew whenever the two differ by more than 2 ms (a set clock).
- */
+/** The system's clock. */
 export class SystemClock implements Clock {
-  #anchorWallMs = 0;
-  #anchorMonotonicMs = 0;
-
   now(): Timespec {
-    const wallMs = Date.now();
-    const monotonicMs = this.monotonicMs();
-    let ms = this.#anchorWallMs + (monotonicMs - this.#anchorMonotonicMs);
-    if (Math.abs(ms - wallMs) > 2) {
-      this.#anchorWallMs = wallMs;
-      this.#anchorMonotonicMs = monotonicMs;
-      ms = wallMs;
-    }
-    return timespecFromMs(ms);
+    return realTime();
+  }
+
+  lastTick(): Timespec {
+    return lastTick();
   }
 
   monotonicMs(): number {

@@ -1,6 +1,7 @@
 /**
  * `make bench`: the mount against a plain folder of the same filesystem, each workload on both in turn, in one run.
- * Compare the ratios: absolute figures differ from machine to machine and hour to hour.
+ * Compare the ratios: absolute figures differ from machine to machine and hour to hour. PACSFS_BENCH_DIR says where
+ * (default /var/tmp), PACSFS_BENCH_OPTIONS how to mount (`-o`); arguments are parts of the titles of rows, for some of them.
  */
 import { join } from 'node:path';
 import type { LoadTask, Workload } from './mount/load_member.ts';
@@ -36,6 +37,7 @@ const ROWS: readonly Row[] = [
   { title: 'write, 64 writers, 1 MiB', workload: 'write', processes: 64, files: 4_000, folder: 'w64', isSettled: true },
   { title: 'write + fsync each, 16', workload: 'write and fsync', processes: 16, files: 1_600, folder: 'f16' },
   { title: 'read, warm, 4 readers', workload: 'read', processes: 4, files: 1_000, folder: 'w16' },
+  { title: 'read, warm again, 4', workload: 'read', processes: 4, files: 1_000, folder: 'w16' },
   { title: 'read, cold, 4 readers', workload: 'read', processes: 4, files: 1_000, folder: 'w16', isCold: true },
   { title: 'create, empty, 4', workload: 'create', processes: 4, files: 20_000, folder: 'c4' },
   { title: 'stat, warm, 4', workload: 'stat', processes: 4, files: 20_000, folder: 'c4' },
@@ -80,7 +82,9 @@ async function main(): Promise<void> {
     console.log(
       `${''.padEnd(28)}${'plain'.padStart(10)}${'pacsfs'.padStart(10)}   ratio  daemon CPU ms/file   messages per file`,
     );
+    const wanted = process.argv.slice(2);
     for (const row of ROWS) {
+      if (wanted.length > 0 && !wanted.some((part) => row.title.includes(part))) continue;
       const plain = await measure(places, row, 'plain');
       const { cpuSeconds } = row.isCold === true ? { cpuSeconds: 0 } : places.costs();
       const messages = row.isCold === true ? {} : places.messages();

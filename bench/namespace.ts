@@ -11,7 +11,8 @@ import { isErrno } from '../base/errno.ts';
 import { silentLog } from '../base/log.ts';
 import { SystemClock } from '../base/time.ts';
 import { type Ino, ROOT_INO, type VolumeId } from '../base/units.ts';
-import { DT_DIR, DT_REG, type Inode } from '../shard/rows.ts';
+import { emptyInode } from '../shard/empty_inode.ts';
+import { DT_DIR, DT_REG, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
 import { formatNamespace, NamespaceStore, SINGLE_PARTITION } from '../shard/store.ts';
 
 const FILES = Number(process.argv[2] ?? 100_000);
@@ -127,32 +128,9 @@ function inodeOf(store: NamespaceStore, ino: Ino): Inode {
 }
 
 function fileOf(ino: Ino, now: Inode['btime']): Inode {
-  return {
-    ino,
-    mode: 0o100644,
-    uid: 1000,
-    gid: 1000,
-    nlink: 1,
-    size: 0,
-    atime: now,
-    mtime: now,
-    ctime: now,
-    btime: now,
-    rdev: 0,
-    flags: 1,
-    generation: 1,
-    layout: 'own',
-    own: { volume: 1 as VolumeId, start: 1, number: ino },
-    extents: [],
-    second: [],
-    parent: ROOT_INO,
-    position: 0,
-    project: 0,
-    retainUntilSec: 0,
-    holds: 0,
-    lsn: 0 as Inode['lsn'],
-    partitions: new Uint8Array(0),
-  };
+  const own = { volume: 1 as VolumeId, start: 1, number: ino };
+  const row = { ...emptyInode(ino, 0o100644, now), uid: 1000, gid: 1000, generation: 1 };
+  return { ...row, flags: FLAG_UNSETTLED, layout: 'own', own };
 }
 
 function create(store: NamespaceStore, directory: Ino, name: Uint8Array = nameOf(0)): void {

@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type PackFile, SEGMENT_BYTES } from '../aggregate/pack.ts';
+import { type PackDirectory, type PackFile, SEGMENT_BYTES } from '../aggregate/pack.ts';
 import { DataStore, formatVolume, type PackedFile, PackWorker } from '../aggregate/store.ts';
 import { assert } from '../base/assert.ts';
 import { crc32cImplementation } from '../base/crc32c.ts';
@@ -75,6 +75,12 @@ function openStore(backing: PosixBacking, folder: string): DataStore {
   return data;
 }
 
+const ROOT = { ino: 1 as Ino, name: new Uint8Array(0), mode: 0o40755, uid: 0, gid: 0, above: undefined };
+
+function series(number: number): PackDirectory {
+  return { ...ROOT, ino: (4096 + number) as Ino, name: new TextEncoder().encode(`series-${number}`), above: ROOT };
+}
+
 function makeFiles(data: DataStore): PackFile[] {
   const contents = new Uint8Array(LARGEST);
   for (let i = 0; i < contents.length; i++) contents[i] = (i * 2654435761) >>> 13;
@@ -89,8 +95,7 @@ function makeFiles(data: DataStore): PackFile[] {
       own: made.name,
       size,
       name: new TextEncoder().encode(`1.2.840.${i}.dcm`),
-      parent: (4096 + Math.floor(i / 300)) as Ino,
-      directoryPath: new TextEncoder().encode(`/patient/study/series-${Math.floor(i / 300)}`),
+      directory: series(Math.floor(i / 300)),
       mode: 0o100644,
       uid: 0,
       gid: 0,

@@ -1,103 +1,281 @@
 /**
- * Barriers: what makes everything acknowledged so far survive power loss. All fsyncs that wait share one.
+ * Barriers: what makes everything acknowledged so far survive power loss. One answers all who wait when it begins; who
+ * comes later waits for the next. It takes its LSN at the beginning, its flushes run on workers, and requests go on:
+ *
+ *     idle -> what was packed is flushed -> BARRIER is appended -> the journal is flushed -> idle
  */
-import { E, isErrno, type Result } from '../base/errno.ts';
-import type { Ino } from '../base/units.ts';
+import type { PackResult } from '../aggregate/pack.ts';
+import type { FlushBatch } from '../aggregate/store.ts';
+import { assert } from '../base/assert.ts';
+import type { FlushTarget } from '../base/backing.ts';
+import { E, type Errno, isErrno, type Result } from '../base/errno.ts';
+import type { Lsn } from '../base/units.ts';
 import type { Core } from './core.ts';
-import { flushOwn } from './settle.ts';
-import { Deferred, type WorkerJobs } from './types.ts';
+import type { FlushJobs } from './flush_jobs.ts';
+import { PunchJobs } from './punch_jobs.ts';
+import { Deferred, type WorkerDone, type WorkerJobs } from './types.ts';
+import { UnlinkJobs } from './unlink_jobs.ts';
 
-/** Rows from which a barrier is made at once, whatever the interval says; fewer where the disk has little room. */
+/** Uncommitted rows from which a barrier is made at once; fewer where the disk has little room. */
 const ROWS_A_BARRIER = 50_000;
-const ROWS_A_BARRIER_LOW = 1_000;
+const ROWS_A_BARRIER_TIGHT = 200;
 
-interface Waiter {
-  readonly ino: Ino;
-  readonly deferred: Deferred<void>;
+/** How long a barrier is put off at most for others to join it. */
+const COMPANY_MS = 5;
+
+interface Barrier {
+  /** Everything up to here is durable when it is done. */
+  readonly lsn: Lsn;
+  /** What it flushes before the journal. */
+  readonly batch: FlushBatch;
+  readonly waiters: readonly Deferred<void>[];
+  readonly listeners: readonly (() => void)[];
+}
+
+export interface BarrierTools {
+  readonly workers: WorkerJobs;
+  readonly flushes: FlushJobs;
+  /** Waits here for a worker that packs, and takes its result in. */
+  readonly awaitPack: (job: number) => void;
 }
 
 export class Barriers {
   readonly #core: Core;
-  readonly #workers: WorkerJobs;
-  #waiters: Waiter[] = [];
+  readonly #awaitPack: (job: number) => void;
+  readonly #flushes: FlushJobs;
+  readonly #unlinks: UnlinkJobs;
+  readonly #punches: PunchJobs;
+  #waiting: Deferred<void>[] = [];
+  #listeners: (() => void)[] = [];
+  #underWay: Barrier | undefined;
+  /** Jobs that flush what the barrier under way has flushed: they may have been told of a failure that it was not told of. */
+  #unheard: { readonly packs: Set<number>; readonly goOn: () => void } | undefined;
   #lastMs: number;
-  /** Barriers made, and fsyncs that they answered: many of the latter share one of the former. */
+  /** When the first of those who wait came. */
+  #firstMs = 0;
+  /** Databases found no room to commit since the last one began: it is tried again in its time. */
+  #hasFailed = false;
+  /** Barriers made so far. */
   made = 0;
-  answered = 0;
 
-  constructor(core: Core, workers: WorkerJobs) {
+  constructor(core: Core, tools: BarrierTools) {
     this.#core = core;
-    this.#workers = workers;
+    this.#flushes = tools.flushes;
+    this.#awaitPack = tools.awaitPack;
+    this.#unlinks = new UnlinkJobs(core.data, tools.workers);
+    this.#punches = new PunchJobs(core.data, tools.workers);
     this.#lastMs = core.clock.monotonicMs();
   }
 
-  /** fsync of an inode: answered by the next barrier. */
-  wait(ino: Ino): Deferred<void> {
+  /** Settled by the next barrier: everything recorded by now is durable then. Bytes of own files are the caller's. */
+  wait(): Deferred<void> {
     const deferred = new Deferred<void>();
-    this.#waiters.push({ ino, deferred });
+    if (this.#waiting.length === 0) this.#firstMs = this.#core.clock.monotonicMs();
+    this.#waiting.push(deferred);
     return deferred;
   }
 
-  /** Makes a barrier when one is asked for or due; returns the milliseconds until the next is due. */
-  tick(nowMs: number): number {
-    const { commitIntervalMs } = this.#core.options;
-    const due = this.#lastMs + commitIntervalMs - nowMs;
-    if (this.#waiters.length === 0 && due > 0 && !this.#isBehind()) return due;
-    this.make();
-    return commitIntervalMs;
+  /** Called when the next barrier that begins has ended; asks for none. */
+  afterNext(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
-  /** Rows that await a barrier take memory, and room in the databases' logs once they are written. */
-  #isBehind(): boolean {
-    const { namespace } = this.#core;
-    const rows = namespace.pendingRows;
-    return rows > ROWS_A_BARRIER || (rows > ROWS_A_BARRIER_LOW && namespace.low());
+  /** The disk was too full for a database to commit what a barrier covers. */
+  noteFull(): void {
+    this.#hasFailed = true;
+  }
+
+  /** Whether everything recorded by now is durable already. */
+  get isDurable(): boolean {
+    const { namespace, broken } = this.#core;
+    return broken === undefined && namespace.lsn === namespace.durableLsn;
+  }
+
+  /** Removals of own files that a barrier has let go. */
+  get unlinks(): UnlinkJobs {
+    return this.#unlinks;
+  }
+
+  /** A worker has given room back. */
+  removed(done: Extract<WorkerDone, { readonly kind: 'punch' | 'unlink' }>): void {
+    if (done.kind === 'punch') this.#punches.finish(done.id);
+    else this.#unlinks.finish(done.id, done.outcomes);
+  }
+
+  /** Ranges of aggregates that a barrier has let go. */
+  get punches(): PunchJobs {
+    return this.#punches;
+  }
+
+  get isUnderWay(): boolean {
+    return this.#underWay !== undefined;
+  }
+
+  get isIdle(): boolean {
+    return this.#underWay === undefined && this.#waiting.length === 0;
   }
 
   /**
-   * Order of durability: the bytes of own files whose fsync waits, then what was packed, then the rows that name them;
-   * only then may bytes go that no row names any more.
+   * Begins a barrier when one is asked for or due; returns the milliseconds until the next is due. Who waits is joined by
+   * those whose bytes are about to be durable, if they come at once.
+   */
+  tick(nowMs: number, isCompanyComing = false): number {
+    const { commitIntervalMs } = this.#core.options;
+    if (this.#underWay !== undefined) return commitIntervalMs;
+    const due = this.#lastMs + commitIntervalMs - nowMs;
+    if (this.#waiting.length === 0 && due > 0 && !this.#isBehind(nowMs)) return due;
+    const heldMs = this.#firstMs + COMPANY_MS - nowMs;
+    if (due > 0 && heldMs > 0 && isCompanyComing) return heldMs;
+    this.#begin();
+    return commitIntervalMs;
+  }
+
+  /**
+   * One barrier here and now, over everything recorded by now, and all databases commit: at the end, and when they cannot
+   * wait. The one under way ends before it: what workers flush must not be flushed again here while their outcomes are not
+   * known, for that could succeed where theirs has failed.
    */
   make(): Result<void> {
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    const failed = this.#flushOwnFiles(waiters);
-    const outcome = this.#commit();
-    this.#lastMs = this.#core.clock.monotonicMs();
-    this.made += 1;
-    this.answered += waiters.length;
-    for (const { ino, deferred } of waiters) deferred.settle(isErrno(outcome) ? outcome : failed.get(ino));
-    return outcome;
-  }
-
-  #flushOwnFiles(waiters: readonly Waiter[]): Map<Ino, typeof E.EIO> {
-    const failed = new Map<Ino, typeof E.EIO>();
-    for (const ino of new Set(waiters.map((waiter) => waiter.ino))) {
-      const inode = this.#core.namespace.inode(ino);
-      if (inode?.own === undefined) continue;
-      const flushed = flushOwn(this.#core, inode, this.#core.live.find(ino));
-      if (isErrno(flushed)) failed.set(ino, flushed);
-    }
-    return failed;
-  }
-
-  #commit(): Result<void> {
     const core = this.#core;
-    const flushed = core.data.flush();
-    if (isErrno(flushed)) {
-      core.markBroken('Cannot flush what was packed');
-      return E.EIO;
+    while (this.#underWay !== undefined) {
+      assert(!this.#flushes.isIdle || this.#unheard !== undefined, 'Nobody flushes for the barrier under way');
+      for (const job of [...(this.#unheard?.packs ?? [])]) this.#awaitPack(job);
+      this.#flushes.awaitShort();
     }
-    const deletable = core.data.ledger.deletableAggregates();
+    for (const job of core.data.packing.flushing()) this.#awaitPack(job);
+    const barrier = this.#start();
+    if (core.broken !== undefined) return this.#fail(barrier, core.broken);
+    this.#flushes.count += barrier.batch.targets.length;
+    if (isErrno(core.data.flush(barrier.batch))) return this.#fail(barrier, 'Cannot flush what was packed');
+    const isNeeded = core.namespace.durableLsn < barrier.lsn;
+    const committed = core.namespace.barrier();
+    this.#hasFailed = isErrno(committed);
+    // The journal has it all, durably: on a full disk the databases follow when there is room.
+    if (isErrno(committed) && core.namespace.durableLsn < barrier.lsn) return this.#answer(barrier, committed);
+    if (isNeeded) this.#flushes.count += 1;
+    this.#unlinks.removeNow();
+    return this.#finish(barrier, isNeeded);
+  }
+
+  /** Rows that await a commit take memory, and room in the databases' logs once they are written. */
+  #isBehind(nowMs: number): boolean {
+    const { namespace } = this.#core;
+    const rows = namespace.pendingRows;
+    if (this.#hasFailed) return false;
+    return rows > ROWS_A_BARRIER || (rows > ROWS_A_BARRIER_TIGHT && namespace.tight()) || namespace.isDue(nowMs);
+  }
+
+  /** From here on it is fixed what the barrier covers, and what may go once it is done. */
+  #start(): Barrier {
+    const core = this.#core;
+    const waiters = this.#waiting;
+    this.#waiting = [];
+    const listeners = this.#listeners;
+    this.#listeners = [];
+    this.#lastMs = core.clock.monotonicMs();
+    this.#hasFailed = false;
+    const deletable = core.broken === undefined ? core.data.ledger.deletableAggregates() : [];
     if (deletable.length > 0) {
       const record = core.namespace.begin();
       for (const id of deletable) record.deleteAggregate(id);
       core.commit(record);
     }
-    const committed = core.namespace.barrier();
-    if (isErrno(committed)) return committed;
+    core.data.barrierBegins();
+    return { lsn: core.namespace.lsn, batch: core.data.takeFlush(), waiters, listeners };
+  }
+
+  /** Order of durability: what was packed, then the journal, whose records name it. */
+  #begin(): void {
+    const barrier = this.#start();
+    const core = this.#core;
+    const { broken } = core;
+    if (broken !== undefined) {
+      this.#fail(barrier, broken);
+      return;
+    }
+    this.#underWay = barrier;
+    core.namespace.barrierBegins(this.#lastMs);
+    const { targets } = barrier.batch;
+    if (targets.length === 0) this.#flushJournal(barrier);
+    else this.#flushes.post(targets, { done: (outcomes) => this.#flushed(barrier, outcomes) });
+  }
+
+  #flushed(barrier: Barrier, outcomes: readonly number[]): void {
+    const packs = new Set(this.#core.data.packing.flushing(barrier.batch.aggregates));
+    if (packs.size > 0) this.#unheard = { packs, goOn: () => this.#flushedAll(barrier, outcomes) };
+    else this.#flushedAll(barrier, outcomes);
+  }
+
+  /** What has become of a job that packs, which is about to be taken in. */
+  packed({ id, flushed }: PackResult): void {
+    if (flushed !== undefined) this.#flushes.count += 1;
+    if (flushed !== undefined && flushed < 0) this.#core.markBroken('Cannot flush what was packed');
+    const unheard = this.#unheard;
+    unheard?.packs.delete(id);
+    if (unheard === undefined || unheard.packs.size > 0) return;
+    this.#unheard = undefined;
+    unheard.goOn();
+  }
+
+  #flushedAll(barrier: Barrier, outcomes: readonly number[]): void {
+    const flushed = this.#core.data.flushDone(barrier.batch, outcomes);
+    if (!isErrno(flushed) && this.#core.broken === undefined) {
+      this.#flushJournal(barrier);
+      return;
+    }
+    this.#underWay = undefined;
+    this.#fail(barrier, 'Cannot flush what was packed');
+  }
+
+  #flushJournal(barrier: Barrier): void {
+    const { namespace } = this.#core;
+    if (namespace.durableLsn >= barrier.lsn) {
+      this.#underWay = undefined;
+      this.#finish(barrier, false);
+      return;
+    }
+    const appended = namespace.appendBarrier(barrier.lsn);
+    if (isErrno(appended)) {
+      this.#underWay = undefined;
+      this.#answer(barrier, appended);
+      return;
+    }
+    const journal = namespace.journalFlushTargets();
+    if (journal.length === 0) this.#journalFlushed(barrier, [], []);
+    else this.#flushes.post(journal, { done: (outcomes) => this.#journalFlushed(barrier, journal, outcomes) });
+  }
+
+  #journalFlushed(barrier: Barrier, journal: readonly FlushTarget[], outcomes: readonly number[]): void {
+    // A journal of the store's own that cannot be flushed ends the daemon, one in another folder is written no more.
+    const told = journal.map((target, i) => ({ target, outcome: outcomes[i] ?? -E.EIO.number }));
+    this.#core.namespace.barrierFlushed(barrier.lsn, told);
+    this.#underWay = undefined;
+    this.#finish(barrier, true);
+  }
+
+  /**
+   * Only now may bytes go that no row names any more, and databases commit (`turn`); whoever waits goes first. What broke
+   * while the journal was flushed may be what they wait for.
+   */
+  #finish(barrier: Barrier, isCounted: boolean): Result<void> {
+    const core = this.#core;
+    if (isCounted) this.made += 1;
+    const answered = this.#answer(barrier, core.broken === undefined ? undefined : E.EIO);
+    this.#unlinks.post();
     core.data.barrierDone();
-    const punches = core.data.takePunches();
-    if (punches.length > 0) this.#workers.post({ kind: 'punch', punches });
+    this.#punches.post();
+    return answered;
+  }
+
+  /** What a record names may be lost: nothing is called durable any more. */
+  #fail(barrier: Barrier, reason: string): Result<void> {
+    this.#core.markBroken(reason);
+    return this.#answer(barrier, E.EIO);
+  }
+
+  #answer(barrier: Barrier, outcome: Errno | undefined): Result<void> {
+    for (const waiter of barrier.waiters) waiter.settle(outcome);
+    for (const listener of barrier.listeners) listener();
+    return outcome;
   }
 }

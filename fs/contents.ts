@@ -5,11 +5,12 @@
 import type { BackingFile } from '../base/backing.ts';
 import { E, type Errno, errnoOf, isErrno, type Result } from '../base/errno.ts';
 import type { Extent } from '../base/layout.ts';
+import { compareTimes, type Timespec } from '../base/time.ts';
 import type { Ino } from '../base/units.ts';
 import type { Record } from '../shard/record.ts';
 import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, FLAG_XATTRS, type Inode } from '../shard/rows.ts';
-import { type Core, isUnsettled, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from './core.ts';
-import type { LiveFile } from './live_files.ts';
+import { type Core, isUnsettled, later, type NewOwn, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from './core.ts';
+import { type LiveFile, startLive } from './live_files.ts';
 
 const CAPABILITY = new TextEncoder().encode('security.capability');
 
@@ -21,7 +22,7 @@ export interface Change {
 
 /** Size of a regular file now. */
 export function currentSize(core: Core, inode: Inode): number {
-  return core.live.find(inode.ino)?.size ?? inode.size;
+  return core.unsettled(inode)?.size ?? inode.size;
 }
 
 /**
@@ -38,23 +39,23 @@ export function beginChange(core: Core, inode: Inode): Result<Change> {
     if (isErrno(copied)) return copied;
     row = copied;
   } else if (!isUnsettled(row)) {
-    row = markUnsettled(core, row);
+    const marked = markUnsettled(core, row);
+    if (isErrno(marked)) return marked;
+    row = marked;
   }
   if (row.own === undefined) return E.EINVAL;
   const file = core.data.openOwn(row.own);
   if (isErrno(file)) return lost(core, row, file);
-  const live = core.live.of(row);
-  if (live.size === undefined) startLive(live, row);
-  return { inode: row, live, file };
+  const live = core.unsettled(row);
+  return live === undefined ? E.EIO : { inode: row, live, file };
 }
 
 /** Notes that bytes changed; `end` is where the change ended, for changes that may lengthen the file. */
-export function noteChange(core: Core, live: LiveFile, end: number): void {
-  const now = core.now();
+export function noteChange(live: LiveFile, end: number): void {
   live.size = Math.max(live.size ?? 0, end);
-  live.mtime = now;
-  live.ctime = now;
+  live.isStale = true;
   live.version += 1;
+  live.changes += 1;
   live.unflushed = true;
   live.copied = undefined;
 }
@@ -87,7 +88,7 @@ export function withoutPrivileges(mode: number): number {
 export function replaceByEmpty(core: Core, inode: Inode): Result<Inode> {
   const made = core.newOwn();
   if (isErrno(made)) return made;
-  const now = core.now();
+  const time = timeAfter(core, inode, made);
   const record = core.namespace.begin();
   releaseContents(core, record, inode);
   const row: Inode = {
@@ -97,16 +98,26 @@ export function replaceByEmpty(core: Core, inode: Inode): Result<Inode> {
     extents: [],
     second: [],
     size: 0,
-    mtime: now,
-    ctime: now,
+    mtime: time,
+    ctime: later(time, inode.ctime),
     flags: (inode.flags & ~(FLAG_FLUSHED | FLAG_COPY)) | FLAG_UNSETTLED,
   };
   const live = core.live.of(row);
-  startLive(live, row);
+  startLive(live, row, { isNew: true });
   live.copied = [];
+  core.completes(record, row.ino);
   core.put(record, row);
   core.commit(record);
   return row;
+}
+
+/** The host gives new files the time of its last clock tick, which may lie before what the inode shows by now. */
+function timeAfter(core: Core, inode: Inode, made: NewOwn): Timespec {
+  const shown = core.attributes(inode);
+  if (compareTimes(made.time, shown.mtime) > 0 && compareTimes(made.time, shown.ctime) > 0) return made.time;
+  const now = core.now();
+  const file = core.data.openOwn(made.name);
+  return isErrno(file) || file.setModified(now) < 0 ? made.time : now;
 }
 
 /**
@@ -138,30 +149,24 @@ export function releaseExtents(
   });
 }
 
-export function startLive(live: LiveFile, row: Inode): void {
-  live.size = row.size;
-  live.mtime = row.mtime;
-  live.ctime = row.ctime;
-  live.version += 1;
-  live.unflushed = false;
-  live.copied = undefined;
-}
-
 /**
- * Order of durability: the own file's bytes are in the host's page cache before the row names it. Until it is flushed
+ * Order of durability: the own file's bytes and time are with the host before the row names it. Until it is flushed
  * the extents stay as the copy that holds after power loss, so bytes that were once durable are never let go too early.
  */
 function copyOut(core: Core, inode: Inode): Result<Inode> {
   const made = core.newOwn();
   if (isErrno(made)) return made;
-  const copied = core.data.copyOut(inode.extents, inode.size, made.file);
+  const file = core.data.openOwn(made.name);
+  let copied = isErrno(file) ? -file.number : core.data.copyOut(inode.extents, inode.size, file);
+  if (copied >= 0 && !isErrno(file)) copied = file.setModified(inode.mtime);
   if (copied < 0) {
     // No row has ever named it, and its space is wanted now.
     core.data.removeOwn(made.name);
     return errnoOf(-copied);
   }
   const record = core.namespace.begin();
-  const hasCopy = inode.extents.length > 0;
+  // One that is nothing but holes has a size to keep.
+  const hasCopy = inode.size > 0;
   const row: Inode = {
     ...inode,
     layout: 'own',
@@ -176,7 +181,12 @@ function copyOut(core: Core, inode: Inode): Result<Inode> {
   return row;
 }
 
-function markUnsettled(core: Core, inode: Inode): Inode {
+/** From the record on the own file tells the time of the last write: it is told first. */
+export function markUnsettled(core: Core, inode: Inode): Result<Inode> {
+  const file = inode.own === undefined ? E.EINVAL : core.data.openOwn(inode.own);
+  if (isErrno(file)) return lost(core, inode, file);
+  const told = file.setModified(inode.mtime);
+  if (told < 0) return errnoOf(-told);
   const record = core.namespace.begin();
   const row = { ...inode, flags: inode.flags | FLAG_UNSETTLED };
   core.put(record, row);

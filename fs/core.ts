@@ -3,17 +3,21 @@
  * many operations share. An operation decides (reads only), builds one record, commits it, and answers.
  */
 import type { DataStore } from '../aggregate/store.ts';
-import type { Backing, BackingFile } from '../base/backing.ts';
+import type { Backing, BackingStat } from '../base/backing.ts';
 import { E, type Errno, isErrno, type Result } from '../base/errno.ts';
 import type { Extent, OwnName, VolumeRow } from '../base/layout.ts';
 import type { Log } from '../base/log.ts';
 import { type Clock, compareTimes, type Timespec } from '../base/time.ts';
 import type { Ino, VolumeId } from '../base/units.ts';
 import type { Record } from '../shard/record.ts';
-import { FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
+import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
 import type { NamespaceStore } from '../shard/store.ts';
-import { type LiveFile, LiveFiles } from './live_files.ts';
-import type { Attributes, AttributesReply, Entry } from './types.ts';
+import type { FsyncMode } from './fsync_mode.ts';
+import { type LiveFile, LiveFiles, mayChangeUnseen, startLive } from './live_files.ts';
+import { OpenTable } from './open_table.ts';
+import { type BackingIds, Passthrough } from './passthrough.ts';
+import type { KernelRequest } from './requests.ts';
+import type { Attributes, AttributesReply, Deferred, Entry } from './types.ts';
 
 export const S_IFMT = 0o170000;
 export const S_IFIFO = 0o010000;
@@ -39,6 +43,8 @@ const VALID_SEC = 86_400;
 const RELATIME_SEC = 86_400;
 /** How many access times wait to be recorded, at most. */
 const LAZY_ATIMES = 8_192;
+/** How often the databases' files are looked for. */
+const FILES_INTERVAL_MS = 3_000;
 
 export interface FilesystemOptions {
   readonly readOnly: boolean;
@@ -51,17 +57,53 @@ export interface FilesystemOptions {
   readonly packBelow: number;
   readonly packDelayMs: number;
   readonly commitIntervalMs: number;
+  /** How the first fsync of a small file makes it durable: see fsync_mode.ts. */
+  readonly fsyncMode: FsyncMode;
+  /** Bytes on their way to the disk, of files into which much is written, beyond which their writers wait. */
+  readonly dirtyLimit: number;
   /** Settled files that wait for packing, at most; beyond it creates wait. */
   readonly landingFiles: number;
   readonly landingBytes: number;
+  /**
+   * The mount is there and in use: its former daemon has ended, this one goes on. Nothing is concluded from handles that
+   * nobody has opened here, the open table says what the kernel holds. Default false.
+   */
+  readonly takeover?: boolean;
+}
+
+/** A new own file, and what the host has as its times: no write can be earlier. */
+export interface NewOwn {
+  readonly name: OwnName;
+  readonly time: Timespec;
 }
 
 /** What operations tell the packer; the packer itself knows the core. */
 export interface PackQueue {
   /** The file has settled and may be packed. */
   add(inode: Inode, live: LiveFile): void;
+  /** It settled without a byte in a segment, or has another name since: an index is to describe it. */
+  mention(ino: Ino): void;
+  /** A worker has it, by the name that it had. */
+  isPacking(ino: Ino): boolean;
+  /** Whether it waits, or is being packed. */
+  has(ino: Ino): boolean;
   /** It is opened for writing, removed or changed: it must not be packed as it is. */
   cancel(ino: Ino): void;
+}
+
+/** What operations ask for when bytes must be durable before they go on. */
+export interface Durability {
+  /** Packs a file that nobody has open, else flushes it; settled once a record says so. */
+  secure(ino: Ino): Deferred<void>;
+  /** Flushes its own file; settled once a record says so. */
+  flush(ino: Ino): Deferred<void>;
+}
+
+/** Tells whether what was written unseen equals extents; the file then settles. */
+export interface ContentComparer {
+  begin(inode: Inode, live: LiveFile, extents: readonly Extent[]): void;
+  /** Whether a file is being compared. */
+  has(ino: Ino): boolean;
 }
 
 export interface CoreParts {
@@ -72,6 +114,10 @@ export interface CoreParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly options: FilesystemOptions;
+  /** Default: one that ends with this process. */
+  readonly openTable?: OpenTable | undefined;
+  /** The kernel's, where open files may be passed through. */
+  readonly backingIds?: BackingIds | undefined;
 }
 
 export class Core {
@@ -83,10 +129,20 @@ export class Core {
   readonly log: Log;
   readonly options: FilesystemOptions;
   readonly live = new LiveFiles();
+  readonly openTable: OpenTable;
+  /** Removed directories whose partitions are being removed: see large_orphans.ts. */
+  readonly largeOrphans = new Set<Ino>();
+  readonly passthrough: Passthrough | undefined;
+  /** The request being served, where carrying it out twice would not be the same as once. */
+  request: KernelRequest | undefined;
+  /** Layouts with which opens were answered: objects of rows, gone with the last row in memory that has them. */
+  readonly #cachedLayouts = new WeakSet<object>();
   /** Access times taken and not yet recorded. */
   readonly #lazyAtimes = new Map<Ino, Timespec>();
+  #filesMs = Number.NEGATIVE_INFINITY;
   #packer: PackQueue | undefined;
-  #broken: string | undefined;
+  #durability: Durability | undefined;
+  #comparisons: ContentComparer | undefined;
 
   constructor(parts: CoreParts) {
     this.namespace = parts.namespace;
@@ -96,6 +152,8 @@ export class Core {
     this.clock = parts.clock;
     this.log = parts.log;
     this.options = parts.options;
+    this.openTable = parts.openTable ?? OpenTable.inMemory();
+    this.passthrough = parts.backingIds === undefined ? undefined : new Passthrough(parts.backingIds, this);
   }
 
   get packer(): PackQueue {
@@ -103,29 +161,56 @@ export class Core {
     return this.#packer;
   }
 
-  attach(packer: PackQueue): void {
+  get durability(): Durability {
+    if (this.#durability === undefined) throw new Error('Durability is attached when the filesystem is made');
+    return this.#durability;
+  }
+
+  get comparisons(): ContentComparer {
+    if (this.#comparisons === undefined) throw new Error('Comparisons are attached when the filesystem is made');
+    return this.#comparisons;
+  }
+
+  attach(packer: PackQueue, durability: Durability, comparisons: ContentComparer): void {
     this.#packer = packer;
+    this.#durability = durability;
+    this.#comparisons = comparisons;
   }
 
   /** Why nothing is written any more, after a flush has failed; undefined while all is well. */
   get broken(): string | undefined {
-    return this.#broken;
+    return this.namespace.broken;
   }
 
   /** A flush failed: what it covered may be lost, and a second one would lie. From now on changes get EIO. */
   markBroken(reason: string): void {
-    if (this.#broken !== undefined) return;
-    this.#broken = reason;
+    if (this.broken !== undefined) return;
+    // The mark outlives the daemon: nothing else is done about the loss before it stands.
+    this.namespace.markBroken(reason);
     this.log.error(
       { reason },
-      'This mount takes no more changes: unmount, check the disk, run pacsfs fsck, mount again',
+      'This store takes no more changes: unmount, check the disk, run pacsfs fsck --repair, mount again',
     );
+  }
+
+  /** Now and then: whether each database still is the file that its name names. */
+  lookForDatabases(nowMs: number): void {
+    if (nowMs - this.#filesMs < FILES_INTERVAL_MS || this.broken !== undefined) return;
+    this.#filesMs = nowMs;
+    this.hasLostDatabase();
+  }
+
+  /** What is written to a file without a name is nowhere once it is closed: that it has none any more is a loss. */
+  hasLostDatabase(): boolean {
+    const lost = this.namespace.lostFile();
+    if (lost !== undefined) this.markBroken(`Database ${lost} while it was in use`);
+    return lost !== undefined;
   }
 
   /** EROFS or EIO when changes are refused. */
   refusal(): Errno | undefined {
-    if (this.options.readOnly) return E.EROFS;
-    return this.#broken === undefined ? undefined : E.EIO;
+    if (this.broken !== undefined) return E.EIO;
+    return this.options.readOnly ? E.EROFS : undefined;
   }
 
   now(): Timespec {
@@ -157,24 +242,23 @@ export class Core {
 
   /** Every put of an inode's row goes this way: it carries what was so far only in memory. */
   put(record: Record, inode: Inode): void {
-    const row = this.#withLiveTimes(inode);
     const atime = this.#lazyAtimes.get(inode.ino);
     if (atime !== undefined) this.#lazyAtimes.delete(inode.ino);
-    record.putInode(atime !== undefined && compareTimes(atime, inode.atime) > 0 ? { ...row, atime } : row);
-  }
-
-  /** Of an unsettled file: so that after a crash its own file's mtime is believed only if it is later than the record. */
-  #withLiveTimes(inode: Inode): Inode {
-    const live = isUnsettled(inode) ? this.live.find(inode.ino) : undefined;
-    if (live?.size === undefined) return inode;
-    const ctime = compareTimes(live.ctime, inode.ctime) > 0 ? live.ctime : inode.ctime;
-    return { ...inode, mtime: live.mtime, ctime };
+    record.putInode(atime !== undefined && compareTimes(atime, inode.atime) > 0 ? { ...inode, atime } : inode);
   }
 
   /** Writes the record; aggregates whose counts it changed go along. */
   commit(record: Record): void {
     for (const row of this.data.ledger.takeChangedRows()) record.putAggregate(row);
     this.namespace.commit(record);
+  }
+
+  /**
+   * Marks the record that carries the effect of a request: `ino` is the inode that it makes, or changes. Whoever puts a
+   * record off passes the request that was being served when it began.
+   */
+  completes(record: Record, ino: Ino, request = this.request): void {
+    if (request !== undefined) record.completes({ ...request, ino });
   }
 
   /**
@@ -197,28 +281,97 @@ export class Core {
       return { ...identity(inode), atime, mtime, ctime, nlink, size, blocks: 8 * Math.ceil(size / 4096) };
     }
     const { mtime, ctime, nlink } = inode;
-    if (inode.layout === 'own' && inode.own !== undefined) {
-      const live = this.live.find(inode.ino);
-      const blocks = this.#ownBlocks(inode);
-      if (live?.size !== undefined) {
-        return { ...identity(inode), atime, mtime: live.mtime, ctime: live.ctime, nlink, size: live.size, blocks };
+    if (inode.own !== undefined) {
+      const live = this.unsettled(inode);
+      if (live === undefined) {
+        return { ...identity(inode), atime, mtime, ctime, nlink, size: inode.size, blocks: this.#ownBlocks(inode) };
       }
-      return { ...identity(inode), atime, mtime, ctime, nlink, size: inode.size, blocks };
+      const { size = inode.size, blocks } = live;
+      return { ...identity(inode), atime, mtime: live.mtime, ctime: live.ctime, nlink, size, blocks };
     }
     return { ...identity(inode), atime, mtime, ctime, nlink, size: inode.size, blocks: extentBlocks(inode.extents) };
   }
 
+  /**
+   * The live state of an unsettled file, fresh; undefined for any other. One that nobody has touched since the daemon
+   * started gets its state here.
+   */
+  unsettled(inode: Inode): LiveFile | undefined {
+    if (inode.own === undefined || !isUnsettled(inode)) return undefined;
+    const found = this.live.find(inode.ino);
+    const live = found?.size === undefined ? this.#adopt(inode.own, inode) : found;
+    if (live !== undefined) this.refresh(inode, live);
+    return live;
+  }
+
+  /** Brings the times of an unsettled file up to date with its own file; cheap when it has not changed since. */
+  refresh(inode: Inode, live: LiveFile): void {
+    if (live.size === undefined || inode.own === undefined) return;
+    const stat = live.isStale || mayChangeUnseen(live) ? this.#statOwn(inode.own) : undefined;
+    // What cannot be asked keeps what is known of it: whoever reads it will meet the error.
+    if (stat !== undefined && !isErrno(stat)) this.#take(stat, inode, live);
+    live.ctime = later(inode.ctime, live.hostCtime);
+  }
+
+  /** Of an own file that is lost the row is what is known. Nobody knows what of it was flushed. */
+  #adopt(own: OwnName, inode: Inode): LiveFile | undefined {
+    const stat = this.#statOwn(own);
+    if (isErrno(stat)) return undefined;
+    const live = this.live.of(inode);
+    // Handles that a predecessor gave out write on past this process.
+    const { isWrittenUnseen } = live;
+    startLive(live, inode);
+    live.isWrittenUnseen = isWrittenUnseen;
+    live.unflushed = true;
+    live.isMappable = true;
+    this.#take(stat, inode, live);
+    return live;
+  }
+
+  #take(stat: BackingStat, inode: Inode, live: LiveFile): void {
+    live.size = stat.size;
+    live.mtime = isMark(stat.mtime) ? inode.mtime : stat.mtime;
+    live.hostCtime = stat.ctime;
+    live.blocks = stat.blocks;
+    live.isStale = false;
+  }
+
+  #statOwn(own: OwnName): Result<BackingStat> {
+    if (this.options.readOnly) return this.data.statOwn(own);
+    const file = this.data.openOwn(own);
+    return isErrno(file) ? file : file.stat();
+  }
+
   attributesReply(inode: Inode): AttributesReply {
-    return { attributes: this.attributes(inode), validSec: VALID_SEC };
+    return { attributes: this.attributes(inode), validSec: this.#validSec(inode) };
   }
 
   entry(inode: Inode): Entry {
     return {
       attributes: this.attributes(inode),
-      validSec: VALID_SEC,
+      validSec: this.#validSec(inode),
       entryValidSec: VALID_SEC,
       generation: inode.generation,
     };
+  }
+
+  /** Stores through a mapping of a backing file are the one change that the kernel does not notice itself. */
+  #validSec(inode: Inode): number {
+    const live = inode.own === undefined ? undefined : this.live.find(inode.ino);
+    return live?.isMappable === true && mayChangeUnseen(live) ? 0 : VALID_SEC;
+  }
+
+  /** Pages that the kernel keeps of the inode are not to be believed at the next cached open. */
+  forgetCachedOpen(inode: Inode): void {
+    this.#cachedLayouts.delete(inode.own ?? inode.extents);
+  }
+
+  /** Notes that an open of the present layout is answered; true when one was before. */
+  noteCachedOpen(inode: Inode): boolean {
+    const layout = inode.own ?? inode.extents;
+    if (this.#cachedLayouts.has(layout)) return true;
+    this.#cachedLayouts.add(layout);
+    return false;
   }
 
   /** Relatime: an access is noted when the last one noted is older than the last change, or than a day. */
@@ -259,24 +412,40 @@ export class Core {
   }
 
   /** A new empty own file on the volume where new files go now. */
-  newOwn(): Result<{ readonly name: OwnName; readonly file: BackingFile }> {
+  newOwn(): Result<NewOwn> {
     const volume = this.data.newestPlacement();
-    return isErrno(volume) ? volume : this.data.createOwn(volume);
+    if (isErrno(volume)) return volume;
+    const ahead = this.data.ownPool.take(volume);
+    // Its own time is the mark; every write gives it one that is not before this.
+    if (ahead !== undefined) return { name: ahead, time: this.clock.lastTick() };
+    const made = this.data.createOwn(volume);
+    if (isErrno(made)) return made;
+    const stat = made.file.stat();
+    return { name: made.name, time: isErrno(stat) ? this.now() : stat.mtime };
   }
 
-  /** Whether the own file has bytes that no flush has covered. */
+  /** Whether the own file has bytes that neither a flush nor a copy of this mount has covered. */
   needsFlush(inode: Inode): boolean {
-    return (inode.flags & FLAG_FLUSHED) === 0 || this.live.find(inode.ino)?.unflushed === true;
+    const live = this.unsettled(inode) ?? this.live.find(inode.ino);
+    if (live?.unflushed === true) return true;
+    if ((inode.flags & FLAG_FLUSHED) !== 0) return false;
+    return (inode.flags & FLAG_COPY) === 0 || live === undefined || live.copyAt !== live.changes;
   }
 
   #ownBlocks(inode: Inode): number {
-    // A file just made has no blocks; asking the host would cost a call for each.
-    if (inode.own === undefined || (inode.size === 0 && this.live.find(inode.ino) === undefined)) return 0;
-    const file = this.data.openOwn(inode.own);
-    if (isErrno(file)) return Math.ceil(inode.size / 512);
-    const stat = file.stat();
+    if (inode.own === undefined || inode.size === 0) return 0;
+    const stat = this.#statOwn(inode.own);
     return isErrno(stat) ? Math.ceil(inode.size / 512) : stat.blocks;
   }
+}
+
+export function later(a: Timespec, b: Timespec): Timespec {
+  return compareTimes(a, b) < 0 ? b : a;
+}
+
+/** An own file made ahead of its use has this mtime until it is written: the row knows better. */
+function isMark({ sec, nsec }: Timespec): boolean {
+  return sec === 0 && nsec === 0;
 }
 
 export function isUnsettled(inode: Inode): boolean {

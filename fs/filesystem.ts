@@ -4,90 +4,208 @@
  */
 import { E, type Errno, isErrno, type Result } from '../base/errno.ts';
 import type { Ino } from '../base/units.ts';
+import { Splitter } from '../shard/splitter.ts';
 import { Barriers } from './barriers.ts';
+import { Comparisons } from './comparisons.ts';
 import { Core, type CoreParts } from './core.ts';
+import { DatabaseSteps } from './database_steps.ts';
 import { describeInode, type InodeDescription } from './describe.ts';
+import { FlushJobs } from './flush_jobs.ts';
+import { Fsyncs } from './fsyncs.ts';
+import { LargeOrphans } from './large_orphans.ts';
+import { LargeWrites } from './large_writes.ts';
+import { Maintenance } from './maintenance.ts';
+import { endMode } from './open_mode.ts';
 import { getAttributes, setAttributes } from './operations/attributes.ts';
-import { allocate, copyRange, open, read, release, seek, write } from './operations/files.ts';
+import {
+  allocate,
+  copyRange,
+  handleOf,
+  isSynchronous,
+  O_TRUNC,
+  open,
+  read,
+  release,
+  seek,
+  write,
+} from './operations/files.ts';
 import { listDirectory } from './operations/listing.ts';
 import { create, createUnnamed, lookup, makeDirectory, makeLink, makeNode, makeSymlink } from './operations/make.ts';
 import { forget, reclaimOrphan, removeDirectory, unlink } from './operations/remove.ts';
 import { rename } from './operations/rename.ts';
 import { getXattr, listXattrs, removeXattr, setXattr } from './operations/xattrs.ts';
+import { OwnAhead } from './own_ahead.ts';
 import { Packer } from './packer.ts';
+import { Reads } from './reads/reads.ts';
+import type { ReadThreads } from './reads/threads.ts';
 import { recover } from './recovery.ts';
-import { flushOwn, settle } from './settle.ts';
-import { statistics } from './statistics.ts';
-import type { Caller, NewNode, Operations, ReadRequest, WriteRequest } from './types.ts';
+import type { CompletedRequest, KernelRequest } from './requests.ts';
+import { withRoom } from './room.ts';
+import { flushOwn, settle, settleMapped } from './settle.ts';
+import { type FilesystemStatus, statistics } from './statistics.ts';
+import { Sweep } from './sweep.ts';
+import { SynchronousOpens } from './synchronous_opens.ts';
+import { Syncs } from './syncs.ts';
+import { adoptHandles } from './takeover.ts';
+import type {
+  Caller,
+  CreateReply,
+  Loan,
+  NewNode,
+  OpenReply,
+  Operations,
+  ReadRequest,
+  ReadTicket,
+  WriteRequest,
+} from './types.ts';
 import { Deferred, type WorkerDone, type WorkerJobs } from './types.ts';
+import { WriteBack } from './write_back.ts';
 
 type Place = { parent: Ino; name: Uint8Array };
 
 /** How often access times are recorded that were only noted. */
 const LAZY_INTERVAL_MS = 5_000;
 
-/** A `sync` waits until what had settled at that time is packed; at the end, until no worker is at work either. */
-interface Sync {
-  readonly ms: number;
-  readonly deferred: Deferred<void>;
-}
-
-export interface FilesystemStatus {
-  readonly openFiles: number;
-  readonly waitingFiles: number;
-  readonly barriers: number;
-  readonly fsyncs: number;
-  readonly broken: string | undefined;
-}
-
 export class Filesystem implements Operations {
   readonly #core: Core;
   readonly #packer: Packer;
+  readonly #flushes: FlushJobs;
   readonly #barriers: Barriers;
+  readonly #databases: DatabaseSteps;
+  /** What a predecessor left, until it is cleared away. */
+  #sweep: Sweep | undefined;
+  readonly #fsyncs: Fsyncs;
+  readonly #comparisons: Comparisons;
+  readonly #writeBack: WriteBack;
+  readonly #largeWrites: LargeWrites;
+  readonly #maintenance: Maintenance;
+  readonly #ownAhead: OwnAhead;
   #lazyMs: number;
-  #syncs: Sync[] = [];
+  readonly #syncs: Syncs;
+  readonly #syncOpens: SynchronousOpens;
+  readonly #reads: Reads | undefined;
 
-  constructor(parts: CoreParts & { readonly workers: WorkerJobs }) {
+  constructor(parts: CoreParts & { readonly workers: WorkerJobs; readonly readThreads?: ReadThreads }) {
     this.#core = new Core(parts);
-    this.#packer = new Packer(this.#core, parts.workers);
-    this.#core.attach(this.#packer);
-    this.#barriers = new Barriers(this.#core, parts.workers);
+    const { workers } = parts;
+    this.#packer = new Packer(this.#core, workers);
+    this.#flushes = new FlushJobs(workers);
+    const awaitPack = (job: number) => this.workerDone(workers.await('pack', job));
+    this.#barriers = new Barriers(this.#core, { workers, flushes: this.#flushes, awaitPack });
+    this.#databases = new DatabaseSteps(this.#core, workers);
+    this.#writeBack = new WriteBack(this.#core, workers);
+    const writeBack = this.#writeBack;
+    this.#fsyncs = new Fsyncs(this.#core, { barriers: this.#barriers, flushes: this.#flushes, workers, writeBack });
+    this.#largeWrites = new LargeWrites(this.#core, {
+      workers,
+      writeHere: (request, from) => this.#writeHere(request, from),
+      wrote: (request, count) => this.#wrote(request, count),
+    });
+    this.#maintenance = new Maintenance(this.#core, [
+      new Splitter(parts.namespace, parts.log),
+      new LargeOrphans(this.#core),
+      parts.namespace.moves,
+    ]);
+    this.#comparisons = new Comparisons(this.#core, workers);
+    this.#ownAhead = new OwnAhead(this.#core, workers);
+    const durability = { flush: (ino: Ino) => this.#fsyncs.flush(ino), secure: (ino: Ino) => this.#secure(ino) };
+    this.#core.attach(this.#packer, durability, this.#comparisons);
+    this.#syncs = new Syncs(this.#core, {
+      packer: this.#packer,
+      fsyncs: this.#fsyncs,
+      barriers: this.#barriers,
+      comparisons: this.#comparisons,
+      isIdle: () => this.#writeBack.isIdle && this.#barriers.unlinks.isIdle && this.#sweep === undefined,
+    });
+    this.#syncOpens = new SynchronousOpens(this.#core, {
+      fsyncs: this.#fsyncs,
+      barriers: this.#barriers,
+      release: (ino, handle) => this.release(ino, handle),
+    });
+    if (parts.readThreads !== undefined) this.#reads = new Reads(this.#core, parts.readThreads);
     this.#lazyMs = this.#core.clock.monotonicMs();
-    recover(this.#core);
+    // Rows that came out of the journal name bytes that no flush has covered yet.
+    this.#core.data.mustFlush(parts.namespace.recovered.aggregates);
+    if (parts.options.takeover === true) {
+      adoptHandles(this.#core);
+      if (!parts.options.readOnly) this.#sweep = new Sweep(this.#core, parts.workers);
+    } else if (!parts.options.readOnly && this.#core.broken === undefined) recover(this.#core);
   }
 
   // Time and the other threads
 
-  /** Does what is due; returns the milliseconds until it wants to be called again. */
-  tick(): number {
+  /** Does what is due, `served` being the number of requests so far; returns the milliseconds until it wants to be called again. */
+  tick(served = 0): number {
     const nowMs = this.#core.clock.monotonicMs();
+    this.#reads?.turn();
     if (this.#core.options.readOnly) return LAZY_INTERVAL_MS;
     if (nowMs - this.#lazyMs >= LAZY_INTERVAL_MS) {
       this.#core.recordAccesses();
       this.#packer.packKept();
       this.#lazyMs = nowMs;
     }
+    this.#core.lookForDatabases(nowMs);
+    const sweepIn = this.#sweep?.turn() ?? Number.POSITIVE_INFINITY;
+    if (this.#sweep?.isDone === true) this.#sweep = undefined;
+    // A slot that moved to another shard meanwhile would slip past the sweep's walk over them.
+    const maintainIn = this.#sweep === undefined ? this.#maintenance.turn(served) : Number.POSITIVE_INFINITY;
+    const probeIn = settleMapped(this.#core, nowMs);
     const packIn = this.#packer.tick(nowMs);
-    if (this.#syncs.length > 0) this.#finishSyncs();
-    const barrierIn = this.#barriers.tick(nowMs);
-    return Math.max(0, Math.min(packIn, barrierIn, this.#lazyMs + LAZY_INTERVAL_MS - nowMs));
+    this.#ownAhead.tick(nowMs);
+    this.#fsyncs.tick();
+    this.#syncs.tick();
+    const barrierIn = this.#barriers.tick(nowMs, this.#fsyncs.isBusy);
+    const step = this.#databases.turn();
+    if (step === 'full') this.#barriers.noteFull();
+    if (step === 'more') return 0;
+    const wantedIn = Math.min(sweepIn, maintainIn, probeIn, packIn, barrierIn);
+    return Math.max(0, Math.min(wantedIn, this.#lazyMs + LAZY_INTERVAL_MS - nowMs));
   }
 
-  /** True while so much waits to be packed that new files must wait: the control thread then serves workers only. */
+  /** True while so much waits for workers, to be packed or made durable, that the control thread serves them only. */
   get isFull(): boolean {
-    return this.#packer.isFull;
+    if (this.#packer.isFull) return true;
+    return (this.#barriers.isUnderWay || !this.#databases.isIdle) && this.#core.namespace.isBehind;
   }
 
   workerDone(message: WorkerDone): void {
-    if (message.kind === 'pack') this.#packer.finish(message.result);
+    switch (message.kind) {
+      case 'pack':
+        this.#barriers.packed(message.result);
+        if (this.#fsyncs.isCopying(message.result.id)) this.#fsyncs.finishCopies(message.result);
+        else this.#packer.finish(message.result);
+        break;
+      case 'flush':
+        this.#flushes.finish(message.id, message.outcomes);
+        break;
+      case 'checkpoint':
+        this.#databases.finish(message.id, message.outcome);
+        break;
+      case 'write':
+        this.#largeWrites.finish(message.id, message.outcome);
+        break;
+      case 'compare':
+        this.#comparisons.finish(message.id, message.outcome);
+        break;
+      case 'punch':
+      case 'unlink':
+        this.#barriers.removed(message);
+        break;
+      case 'own':
+        this.#ownAhead.finish(message.result);
+        break;
+      case 'list':
+        this.#sweep?.listed(message.numbers);
+        break;
+      case 'writeBack':
+        this.#writeBack.finish(message.id, message.outcome);
+        break;
+    }
   }
 
-  /**
-   * Settled once everything written before is durable. What waits is packed first, whether that was asked for or not: a
-   * segment is flushed in a fraction of the time that its files would take one by one.
-   */
+  /** Settled once everything written before is durable. */
   sync(): Deferred<void> {
-    return this.#syncFrom(this.#core.clock.monotonicMs());
+    return this.#core.options.readOnly ? this.#nothingToSync() : this.#syncs.begin();
   }
 
   /**
@@ -96,16 +214,22 @@ export class Filesystem implements Operations {
    */
   beginStop(): Deferred<void> {
     const core = this.#core;
+    this.#maintenance.stop();
+    this.#ownAhead.stop();
+    this.#largeWrites.settle();
     if (!core.options.readOnly && core.broken === undefined) {
       for (const live of [...core.live.all()]) {
+        // An aborted connection, or one that was detached, leaves those who have a file open able to write it.
+        live.mayBeMapped ||= live.mode === 'passthrough' && live.writers > 0;
         live.handles = 0;
         live.writers = 0;
+        endMode(core, live);
         settle(core, live);
         core.live.dropIfIdle(live);
       }
       for (const ino of [...core.namespace.orphans()]) reclaimOrphan(core, ino);
     }
-    return this.#syncFrom(Number.POSITIVE_INFINITY);
+    return core.options.readOnly ? this.#nothingToSync() : this.#syncs.beginLast();
   }
 
   describe(ino: Ino): Result<InodeDescription> {
@@ -116,8 +240,14 @@ export class Filesystem implements Operations {
     return {
       openFiles: this.#core.live.count,
       waitingFiles: this.#packer.pending,
+      ownAhead: this.#core.data.ownPool.count,
       barriers: this.#barriers.made,
-      fsyncs: this.#barriers.answered,
+      fsyncs: this.#fsyncs.asked,
+      flushes: this.#flushes.count,
+      copies: this.#fsyncs.copies,
+      heldWrites: this.#writeBack.heldCount,
+      passedThrough: this.#core.passthrough?.count ?? 0,
+      reads: this.#reads?.status,
       broken: this.#core.broken,
     };
   }
@@ -125,35 +255,26 @@ export class Filesystem implements Operations {
   /** Makes everything durable; call `sync` with packing before it to leave nothing waiting. */
   shutDown(): Result<void> {
     const done = this.#core.options.readOnly ? undefined : this.#syncNow();
+    this.#databases.settle();
+    this.#barriers.punches.settle();
+    this.#ownAhead.close();
     this.#core.data.close();
     this.#core.namespace.close();
     return done;
   }
 
-  #syncFrom(ms: number): Deferred<void> {
+  /** Of what was acknowledged before something was lost nobody is told that it is durable. */
+  #brokenError(): Result<void> {
+    return this.#core.broken === undefined ? undefined : E.EIO;
+  }
+
+  #nothingToSync(): Deferred<void> {
     const deferred = new Deferred<void>();
-    if (this.#core.options.readOnly) {
-      deferred.settle(undefined);
-      return deferred;
-    }
-    this.#packer.packKept();
-    this.#packer.drain(true);
-    this.#syncs.push({ ms, deferred });
+    deferred.settle(this.#brokenError());
     return deferred;
   }
 
-  /** Files that came later need not be waited for: there may always be some. */
-  #finishSyncs(): void {
-    const waits = ({ ms }: Sync) => (ms === Number.POSITIVE_INFINITY ? !this.#packer.isIdle : this.#packer.hasFrom(ms));
-    const finished = this.#syncs.filter((sync) => !waits(sync));
-    if (finished.length === 0) return;
-    this.#syncs = this.#syncs.filter((sync) => !finished.includes(sync));
-    this.#packer.drain(this.#syncs.length > 0);
-    const done = this.#syncNow();
-    for (const { deferred } of finished) deferred.settle(done);
-  }
-
-  /** Order of durability: own files that are not durable, then a barrier over their rows and everything else. */
+  /** Own files that are not durable, then a barrier, here and now: at the end nobody else waits. */
   #syncNow(): Result<void> {
     const core = this.#core;
     if (core.broken !== undefined) {
@@ -172,15 +293,38 @@ export class Filesystem implements Operations {
     return failed ?? done;
   }
 
-  /**
-   * What was deleted takes up room until the barrier that makes it so: an operation that finds the disk full has that
-   * barrier made, and tries once more from its beginning.
-   */
   #withRoom<T>(act: () => T): T {
-    const outcome = act();
-    const isFull = outcome === E.ENOSPC || outcome === -E.ENOSPC.number;
-    if (!isFull || this.#core.data.removals === 0 || isErrno(this.#barriers.make())) return outcome;
-    return act();
+    return withRoom({ data: this.#core.data, barriers: this.#barriers, ownAhead: this.#ownAhead }, act);
+  }
+
+  /** A file that nobody has open is packed, any other one flushed; settled once a record says so. */
+  #secure(ino: Ino): Deferred<void> {
+    const live = this.#core.live.find(ino);
+    if (live !== undefined && live.handles > 0) return this.#fsyncs.flush(ino);
+    const answer = new Deferred<void>();
+    this.#packer.packNow(ino).whenSettled(() => {
+      // Whatever could not be packed is flushed; what is packed needs nothing.
+      this.#fsyncs.flush(ino).whenSettled((outcome) => answer.settle(outcome));
+    });
+    return answer;
+  }
+
+  // Requests
+
+  serve(request: KernelRequest | undefined): void {
+    this.#core.request = request;
+  }
+
+  executed(unique: bigint): CompletedRequest | undefined {
+    return this.#core.namespace.executed(unique);
+  }
+
+  openAnswered(ino: Ino): void {
+    this.#core.openTable.opened(ino);
+  }
+
+  releaseAnswered(ino: Ino, handle: number): void {
+    this.#core.openTable.released(ino, handleOf(handle));
   }
 
   // Operations
@@ -190,6 +334,7 @@ export class Filesystem implements Operations {
   }
 
   forget(ino: Ino): void {
+    this.#largeWrites.settle(ino);
     if (!this.#core.options.readOnly) forget(this.#core, ino);
   }
 
@@ -198,6 +343,7 @@ export class Filesystem implements Operations {
   }
 
   setAttributes(caller: Caller, ino: Ino, changes: Parameters<Operations['setAttributes']>[2]) {
+    this.#largeWrites.settle(ino);
     return setAttributes(this.#core, caller, ino, changes);
   }
 
@@ -237,36 +383,66 @@ export class Filesystem implements Operations {
     return this.#withRoom(() => rename(this.#core, caller, from, to));
   }
 
-  open(caller: Caller, ino: Ino, flags: number) {
-    return this.#withRoom(() => open(this.#core, caller, ino, flags));
+  open(caller: Caller, ino: Ino, flags: number): Result<OpenReply> | Deferred<OpenReply> {
+    if ((flags & O_TRUNC) !== 0) this.#largeWrites.settle(ino);
+    const opened = this.#withRoom(() => open(this.#core, caller, ino, flags));
+    return isErrno(opened) ? opened : this.#syncOpens.after(opened, { ino, flags, handle: opened.handle });
   }
 
-  create(caller: Caller, at: Place & { flags: number }, node: NewNode) {
-    return this.#withRoom(() => create(this.#core, caller, at, node));
+  create(caller: Caller, at: Place & { flags: number }, node: NewNode): Result<CreateReply> | Deferred<CreateReply> {
+    const made = this.#withRoom(() => create(this.#core, caller, at, node));
+    if (isErrno(made)) return made;
+    const { entry, open: opened } = made;
+    return this.#syncOpens.after(made, { ino: entry.attributes.ino, flags: at.flags, handle: opened.handle });
   }
 
   createUnnamed(caller: Caller, at: { parent: Ino; flags: number }, node: NewNode) {
     return this.#withRoom(() => createUnnamed(this.#core, caller, at, node));
   }
 
-  read(request: ReadRequest, into: Uint8Array): number {
-    return read(this.#core, request, into);
+  read(request: ReadRequest, into: Uint8Array, ticket?: ReadTicket): number {
+    const begun = ticket === undefined ? undefined : this.#reads?.begin(request, into, ticket);
+    return begun ?? read(this.#core, request, into);
   }
 
-  write(request: WriteRequest, from: Uint8Array): number {
-    return this.#withRoom(() => write(this.#core, request, from));
+  /** No READ is under way on another thread. */
+  get isReadIdle(): boolean {
+    return this.#reads?.isIdle ?? true;
+  }
+
+  /** With O_SYNC or O_DSYNC answered once the bytes, and what leads to them, are durable. */
+  write(request: WriteRequest, from: Uint8Array, loan?: Loan): number | Deferred<number> {
+    const later = loan === undefined ? undefined : this.#largeWrites.begin(request, from, loan);
+    return later ?? this.#writeHere(request, from);
+  }
+
+  #writeHere(request: WriteRequest, from: Uint8Array): number | Deferred<number> {
+    this.#largeWrites.settle(request.ino);
+    const count = this.#withRoom(() => write(this.#core, request, from));
+    return count <= 0 ? count : this.#wrote(request, count);
+  }
+
+  #wrote(request: WriteRequest, count: number): number | Deferred<number> {
+    const written = this.#writeBack.wrote(request.ino, { offset: request.offset, length: count });
+    if (!isSynchronous(request.handle)) return written;
+    const synced = this.#fsyncs.fsync(request.ino);
+    if (!(synced instanceof Deferred)) return isErrno(synced) ? -synced.number : count;
+    const answer = new Deferred<number>();
+    synced.whenSettled((outcome) => answer.settle(isErrno(outcome) ? outcome : count));
+    return answer;
   }
 
   release(ino: Ino, handle: number): void {
+    this.#largeWrites.settle(ino);
     release(this.#core, ino, handle);
   }
 
   flushFile(ino: Ino): Result<void> | Deferred<void> {
-    return this.#core.options.readOnly ? undefined : this.#barriers.wait(ino);
+    return this.#core.options.readOnly ? this.#brokenError() : this.#fsyncs.fsync(ino);
   }
 
   flushDirectory(ino: Ino): Result<void> | Deferred<void> {
-    return this.#core.options.readOnly ? undefined : this.#barriers.wait(ino);
+    return this.#core.options.readOnly ? this.#brokenError() : this.#fsyncs.fsync(ino);
   }
 
   openDirectory(_caller: Caller, ino: Ino) {
@@ -303,6 +479,7 @@ export class Filesystem implements Operations {
   }
 
   allocate(request: ReadRequest, range: { mode: number; length: number }) {
+    this.#largeWrites.settle(request.ino);
     return this.#withRoom(() => allocate(this.#core, request, range));
   }
 
@@ -311,6 +488,9 @@ export class Filesystem implements Operations {
   }
 
   copyRange(from: ReadRequest, to: ReadRequest, options: { length: number; flags: number }): number {
-    return this.#withRoom(() => copyRange(this.#core, from, to, options));
+    this.#largeWrites.settle(to.ino);
+    const count = this.#withRoom(() => copyRange(this.#core, from, to, options));
+    if (count > 0) this.#writeBack.noteWritten(to.ino, { offset: to.offset, length: count });
+    return count;
   }
 }

@@ -1,30 +1,24 @@
 /**
  * What a mount does before it answers: orphans of the last mount go, own files that were open or waiting settle, own
- * files that no row names are removed. What a barrier that was cut off needs besides is in torn.ts.
+ * files that no row names are removed.
  */
 import { readHeader } from '../aggregate/scan.ts';
+import { isSpareOwn } from '../aggregate/store.ts';
 import type { BackingStat } from '../base/backing.ts';
 import { E, isErrno } from '../base/errno.ts';
 import type { OwnName } from '../base/layout.ts';
 import { compareTimes, type Timespec } from '../base/time.ts';
-import type { VolumeId } from '../base/units.ts';
+import type { AggregateId, VolumeId } from '../base/units.ts';
 import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
-import { startLive } from './contents.ts';
 import { type Core, isUnsettled } from './core.ts';
 import { reclaimOrphan } from './operations/remove.ts';
 import { settleAgain } from './settle.ts';
-import { mendTorn } from './torn.ts';
 
 export function recover(core: Core): void {
-  if (core.options.readOnly) {
-    showUnsettled(core);
-    return;
-  }
-  if (core.namespace.torn) mendTorn(core);
   for (const ino of [...core.namespace.orphans()]) reclaimOrphan(core, ino);
   const named = new OwnNames();
-  // Rows that cannot be read, or are missing because shards disagree, may name what looks like nobody's.
-  let isSure = !core.namespace.torn;
+  // Rows that cannot be read may name what looks like nobody's.
+  let isSure = true;
   for (const ino of [...core.namespace.ownFileInodes()]) {
     const inode = core.namespace.readInode(ino);
     if (isErrno(inode)) isSure = false;
@@ -38,18 +32,8 @@ export function recover(core: Core): void {
   }
 }
 
-/** A read-only mount changes nothing, but shows the sizes that unsettled own files have. */
-function showUnsettled(core: Core): void {
-  for (const ino of core.namespace.ownFileInodes()) {
-    const inode = core.namespace.inode(ino);
-    if (inode?.own === undefined || !isUnsettled(inode)) continue;
-    const stat = core.data.statOwn(inode.own);
-    if (!isErrno(stat)) startLive(core.live.of(inode), { ...inode, size: stat.size, mtime: writtenTime(inode, stat) });
-  }
-}
-
 /** Names of own files, a number each: there may be as many as there are dedicated files. */
-class OwnNames {
+export class OwnNames {
   readonly #numbers = new Map<string, Set<number>>();
 
   add({ volume, start, number }: OwnName): void {
@@ -63,7 +47,8 @@ class OwnNames {
   }
 }
 
-function recoverOwn(core: Core, inode: Inode): void {
+/** Brings a file that nobody has open to where closing it would have brought it. */
+export function recoverOwn(core: Core, inode: Inode): void {
   if (inode.own === undefined) return;
   const stat = core.data.statOwn(inode.own);
   if (isErrno(stat)) {
@@ -80,7 +65,7 @@ function recoverOwn(core: Core, inode: Inode): void {
     recoverSettled(core, inode, stat);
     return;
   }
-  const row = { ...inode, size: stat.size, mtime: writtenTime(inode, stat), flags: inode.flags & ~FLAG_FLUSHED };
+  const row = { ...inode, size: stat.size, flags: inode.flags & ~FLAG_FLUSHED };
   settleAgain(core, inode, row);
 }
 
@@ -91,8 +76,9 @@ function recoverSettled(core: Core, inode: Inode, stat: BackingStat): void {
   if (stat.size !== inode.size) {
     const fields = { ino, own, found: stat.size, expected: inode.size };
     core.log.error(fields, 'An own file does not have the size of its inode');
-    // Flushed, and not changed since: the inode is damaged, and reads past the end fail.
-    if ((inode.flags & FLAG_FLUSHED) !== 0 && compareTimes(stat.mtime, inode.ctime) <= 0) return;
+    // Flushed, and not changed since: the inode is damaged, and reads past the end fail. Its row has the own file's time,
+    // and whatever changes one changes that, be it by a clock that was set back.
+    if ((inode.flags & FLAG_FLUSHED) !== 0 && compareTimes(stat.mtime, inode.mtime) === 0) return;
     row = { ...inode, size: stat.size, mtime: writtenTime(inode, stat) };
     const record = core.namespace.begin();
     core.put(record, row);
@@ -102,8 +88,8 @@ function recoverSettled(core: Core, inode: Inode, stat: BackingStat): void {
 }
 
 /**
- * When it was last written. The own file tells, unless the row was recorded later: a time set by utimensat(2) is not the
- * own file's. Every record of an unsettled inode has the time of its last write.
+ * When it was last written. A settled file's row tells, unless the own file was changed after it: of unsettled ones the own
+ * file always does.
  */
 function writtenTime(inode: Inode, stat: { readonly mtime: Timespec }): Timespec {
   return compareTimes(stat.mtime, inode.ctime) > 0 ? stat.mtime : inode.mtime;
@@ -138,7 +124,10 @@ function recoverCopy(core: Core, inode: Inode): void {
   core.commit(record);
 }
 
-/** Own files that no inode names: removed, or set aside when some row may name them. */
+/**
+ * Own files that no inode names: removed, or set aside when some row may name them. The record that dropped the name may
+ * not be durable yet, so they go behind the next barrier.
+ */
 function removeUnnamed(
   core: Core,
   volume: VolumeId,
@@ -149,12 +138,32 @@ function removeUnnamed(
   let count = 0;
   for (const own of names) {
     if (known.named.has(own)) continue;
-    if (known.isSure) core.data.removeOwn(own);
-    else core.data.setAsideOwn(own);
+    dropUnnamed(core, own, known.isSure);
     count += 1;
   }
+  logUnnamed(core, volume, { count, isSure: known.isSure });
+  const starts = core.data.ownStarts(volume);
+  // Those in which something is left stay: the host sees to that.
+  for (const start of isErrno(starts) ? [] : starts)
+    if (start < core.data.start) core.data.removeOwnStart(volume, start);
+}
+
+/** One that was made ahead holds nothing, whatever a row that cannot be read may say. */
+export function dropUnnamed(core: Core, own: OwnName, isSure: boolean): void {
+  const stat = isSure ? undefined : core.data.statOwn(own);
+  const isSpare = stat !== undefined && !isErrno(stat) && isSpareOwn(stat);
+  if (isSure || isSpare) core.data.unlinkOwnLater(own);
+  else core.data.setAsideOwn(own);
+}
+
+export function logUnnamed(
+  core: Core,
+  volume: VolumeId,
+  found: { readonly count: number; readonly isSure: boolean },
+): void {
+  const { count, isSure } = found;
   if (count === 0) return;
-  if (known.isSure) core.log.info({ volume, count }, 'Removed own files that no inode names');
+  if (isSure) core.log.info({ volume, count }, 'Removed own files that no inode names');
   else core.log.warn({ volume, count }, 'Set aside in lost/ own files that no inode names');
 }
 
@@ -165,16 +174,22 @@ function removeUnnamed(
 function removeUnknown(core: Core, volume: VolumeId, isSure: boolean): void {
   const ids = core.data.aggregateFiles(volume);
   if (isErrno(ids)) return;
-  for (const id of ids) {
-    if (core.data.ledger.row(id) !== undefined) continue;
-    const file = core.data.openAggregate(volume, id);
-    const header = isErrno(file) ? undefined : readHeader(file, { storeId: core.namespace.storeId, aggregate: id });
-    const isOurs = isSure && header !== undefined && header.start < core.namespace.generation;
-    if (isOurs) core.data.removeAggregate(volume, id);
-    else core.data.setAsideAggregate(volume, id);
-    core.log.warn(
-      { volume, aggregate: id, removed: isOurs },
-      'An aggregate without a row: removed, or set aside in lost/',
-    );
-  }
+  for (const id of ids) removeUnknownAggregate(core, { volume, id, isSure });
+}
+
+export function removeUnknownAggregate(
+  core: Core,
+  found: { readonly volume: VolumeId; readonly id: AggregateId; readonly isSure: boolean },
+): void {
+  const { volume, id, isSure } = found;
+  if (core.data.ledger.row(id) !== undefined || id >= core.data.firstAggregate) return;
+  const file = core.data.openAggregate(volume, id);
+  const header = isErrno(file) ? undefined : readHeader(file, { storeId: core.namespace.storeId, aggregate: id });
+  const isOurs = isSure && header !== undefined && header.start < core.data.start;
+  if (isOurs) core.data.removeAggregate(volume, id);
+  else core.data.setAsideAggregate(volume, id);
+  core.log.warn(
+    { volume, aggregate: id, removed: isOurs },
+    'An aggregate without a row: removed, or set aside in lost/',
+  );
 }

@@ -61,7 +61,7 @@ export function noteCopied(live: LiveFile, copied: readonly Extent[] | undefined
  */
 export function sharedExtents(record: Record, ino: Ino, live: LiveFile): readonly Extent[] | undefined {
   const copied = live.copied;
-  if (copied === undefined || copied.length === 0 || !coversWholly(copied, live.size ?? 0)) return undefined;
+  if (copied === undefined || !isWhollyCopied(live)) return undefined;
   for (const { extent, source } of copied) {
     const row = record.inode(source);
     if (source === ino || row === undefined || !row.extents.some((other) => sameRange(other, extent))) return undefined;
@@ -77,6 +77,11 @@ export function sharedExtents(record: Record, ino: Ino, live: LiveFile): readonl
     record.putSharer(extent.aggregate, extent.rangeStart, ino);
   }
   return copied.map(({ extent }) => asShared(extent));
+}
+
+/** Whether the file consists of copied ranges and nothing else, as far as it was seen. */
+export function isWhollyCopied({ copied, size = 0 }: LiveFile): boolean {
+  return copied !== undefined && copied.length > 0 && coversWholly(copied, size);
 }
 
 /** Whether the ranges follow each other from 0 to `size`, none of them named twice. */

@@ -1,9 +1,31 @@
-/** statfs(2): the volumes' space added up after redundancy. */
+/** What a mount tells of itself: its state, and for statfs(2) the volumes' space added up after redundancy. */
 import { E, isErrno, type Result } from '../base/errno.ts';
 import { type Core, NAME_MAX } from './core.ts';
+import type { ReadsStatus } from './reads/reads.ts';
 import type { FilesystemStatistics } from './types.ts';
 
 const BLOCK = 4096;
+
+export interface FilesystemStatus {
+  readonly openFiles: number;
+  readonly waitingFiles: number;
+  /** Own files made ahead of their use: empty, and nobody's yet. */
+  readonly ownAhead: number;
+  readonly barriers: number;
+  /** fsync(2) and what else waited for a barrier. */
+  readonly fsyncs: number;
+  /** Flushes of files and folders that were asked of the host, those of the databases left out. */
+  readonly flushes: number;
+  /** Files that were made durable by a copy in a segment. */
+  readonly copies: number;
+  /** Writes whose answer was held back until earlier ones were on the disk. */
+  readonly heldWrites: number;
+  /** Inodes whose handles were passed through to their own files. */
+  readonly passedThrough: number;
+  /** Where reader threads answer READs. */
+  readonly reads: ReadsStatus | undefined;
+  readonly broken: string | undefined;
+}
 
 /** Inodes are rows, made as they are needed: as many are free as the free space could hold at one block each. */
 export function statistics(core: Core): Result<FilesystemStatistics> {

@@ -1,9 +1,15 @@
 /** What the operation core and the two kernel bindings say to each other: inodes, never paths. */
+import type { CompareJob } from '../aggregate/compare.ts';
+import type { OwnBatch, OwnsMade } from '../aggregate/own_pool.ts';
 import type { PackJob, PackResult } from '../aggregate/pack.ts';
 import type { PunchJob } from '../aggregate/punch.ts';
+import type { ByteRange, FlushTarget } from '../base/backing.ts';
 import type { Result } from '../base/errno.ts';
+import type { VolumeRow } from '../base/layout.ts';
 import type { Timespec } from '../base/time.ts';
 import type { Ino } from '../base/units.ts';
+import type { CheckpointOutcome } from '../shard/store.ts';
+import type { CompletedRequest, KernelRequest } from './requests.ts';
 
 /** Who asks, as the kernel tells. */
 export interface Caller {
@@ -68,6 +74,14 @@ export interface OpenReply {
   readonly handle: number;
   /** FOPEN_* bits of the protocol. */
   readonly openFlags: number;
+  /** With FOPEN_PASSTHROUGH: what the backing file is registered as. */
+  readonly backingId?: number;
+}
+
+/** Answer to CREATE and TMPFILE. */
+export interface CreateReply {
+  readonly entry: Entry;
+  readonly open: OpenReply;
 }
 
 export interface ReadRequest {
@@ -75,6 +89,18 @@ export interface ReadRequest {
   readonly handle: number;
   readonly offset: number;
 }
+
+/** A READ whose answer may be given by another thread, straight to the device. */
+export interface ReadTicket {
+  /** The request's number as the kernel has it, in halves. */
+  readonly uniqueLow: number;
+  readonly uniqueHigh: number;
+  /** Serves it on this thread after all; between requests only. */
+  readonly answerHere: () => void;
+}
+
+/** What `read` returns when the answer is given by somebody else: no count, and no errno. */
+export const ANSWERED_ELSEWHERE = Number.NEGATIVE_INFINITY;
 
 export interface WriteRequest extends ReadRequest {
   /** FUSE_WRITE_KILL_SUIDGID. */
@@ -128,6 +154,15 @@ export class Deferred<T> {
   }
 }
 
+/** A request's bytes, which may outlive it. */
+export interface Loan {
+  /**
+   * From here on they stay as they are until what this returns is called, and other threads may read them. Undefined when
+   * too many are kept already. Whoever keeps them answers later.
+   */
+  keep(): (() => void) | undefined;
+}
+
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
 export const RENAME_WHITEOUT = 4;
@@ -146,6 +181,16 @@ export const FOPEN_PASSTHROUGH = 128;
  * Byte counts are negative for -errno.
  */
 export interface Operations {
+  /**
+   * Which request the next calls serve, before one that must be carried out once; undefined before any other. A binding
+   * whose requests are never sent again need not call it.
+   */
+  serve?(request: KernelRequest | undefined): void;
+  /** What became of a request that is sent again; undefined when it was not executed, as far as it matters. */
+  executed?(unique: bigint): CompletedRequest | undefined;
+  /** The reply of OPEN, CREATE or TMPFILE has been written, or RELEASE's: the open table may go on. */
+  openAnswered?(ino: Ino): void;
+  releaseAnswered?(ino: Ino, handle: number): void;
   lookup(caller: Caller, parent: Ino, name: Uint8Array): Result<Entry>;
   /** The kernel has dropped the inode from its memory. */
   forget(ino: Ino): void;
@@ -162,23 +207,27 @@ export interface Operations {
     caller: Caller,
     from: { parent: Ino; name: Uint8Array },
     to: { parent: Ino; name: Uint8Array; flags: number },
-  ): Result<void>;
+  ): Result<void> | Deferred<void>;
   /** `flags` are open(2)'s, without O_CREAT and O_EXCL. */
-  open(caller: Caller, ino: Ino, flags: number): Result<OpenReply>;
+  open(caller: Caller, ino: Ino, flags: number): Result<OpenReply> | Deferred<OpenReply>;
   create(
     caller: Caller,
     at: { parent: Ino; name: Uint8Array; flags: number },
     node: NewNode,
-  ): Result<{ readonly entry: Entry; readonly open: OpenReply }>;
+  ): Result<CreateReply> | Deferred<CreateReply>;
   /** O_TMPFILE. */
   createUnnamed(
     caller: Caller,
     at: { parent: Ino; flags: number },
     node: NewNode,
-  ): Result<{ readonly entry: Entry; readonly open: OpenReply }>;
-  /** Fills `into` from its start; the number of bytes read, fewer only at the end of the file. */
-  read(request: ReadRequest, into: Uint8Array): number;
-  write(request: WriteRequest, from: Uint8Array): number;
+  ): Result<CreateReply> | Deferred<CreateReply>;
+  /**
+   * Fills `into` from its start; the number of bytes read, fewer only at the end of the file. With a ticket the answer may
+   * be given by somebody else: ANSWERED_ELSEWHERE.
+   */
+  read(request: ReadRequest, into: Uint8Array, ticket?: ReadTicket): number;
+  /** `from` is valid until this returns, put off or not, unless it is kept by the loan. */
+  write(request: WriteRequest, from: Uint8Array, loan?: Loan): number | Deferred<number>;
   release(ino: Ino, handle: number): void;
   flushFile(ino: Ino, options: { dataOnly: boolean }): Result<void> | Deferred<void>;
   flushDirectory(ino: Ino): Result<void> | Deferred<void>;
@@ -207,13 +256,52 @@ export interface Operations {
 
 /** What the core asks of worker threads, and what they answer; see `workerDone`. */
 export type WorkerJob =
-  | { readonly kind: 'pack'; readonly job: PackJob }
-  | { readonly kind: 'punch'; readonly punches: readonly PunchJob[] };
+  /** `isUrgent`: an fsync or a rename waits for it. */
+  | { readonly kind: 'pack'; readonly job: PackJob; readonly isUrgent: boolean }
+  | { readonly kind: 'punch'; readonly id: number; readonly punches: readonly PunchJob[] }
+  /** `isLong`: it may take seconds, and no short one may wait behind it. */
+  | { readonly kind: 'flush'; readonly id: number; readonly targets: readonly FlushTarget[]; readonly isLong: boolean }
+  /** Writes the dirty pages of a part of a file to the disk, without making anything durable. */
+  | { readonly kind: 'writeBack'; readonly id: number; readonly target: FlushTarget; readonly range: ByteRange }
+  /** Writes bytes, in memory that threads share, into an own file. */
+  | {
+      readonly kind: 'write';
+      readonly id: number;
+      readonly target: FlushTarget;
+      readonly bytes: Uint8Array;
+      readonly offset: number;
+    }
+  | { readonly kind: 'compare'; readonly id: number; readonly job: CompareJob }
+  /** Removes own files by their paths. Nothing names them any more, durably, so it may happen at any time, or never. */
+  | { readonly kind: 'unlink'; readonly id: number; readonly paths: readonly string[] }
+  /** Makes own files ahead of their use. */
+  | { readonly kind: 'own'; readonly id: number; readonly batch: OwnBatch }
+  /** Moves the log of a database into it. */
+  | { readonly kind: 'checkpoint'; readonly id: number; readonly path: string }
+  /** Lists the own files of one start. */
+  | { readonly kind: 'list'; readonly volume: VolumeRow; readonly start: number };
 
 export type WorkerDone =
   | { readonly kind: 'pack'; readonly result: PackResult }
-  | { readonly kind: 'punch'; readonly punches: readonly PunchJob[] };
+  | { readonly kind: 'punch'; readonly id: number }
+  /** 0 or -errno for each target. */
+  | { readonly kind: 'flush'; readonly id: number; readonly outcomes: readonly number[] }
+  | { readonly kind: 'writeBack'; readonly id: number; readonly outcome: number }
+  /** As `compareContents`. */
+  | { readonly kind: 'compare'; readonly id: number; readonly outcome: number }
+  /** The bytes written (all of them), or -errno. */
+  | { readonly kind: 'write'; readonly id: number; readonly outcome: number }
+  /** 0 or -errno for each path. */
+  | { readonly kind: 'unlink'; readonly id: number; readonly outcomes: readonly number[] }
+  | { readonly kind: 'own'; readonly id: number; readonly result: OwnsMade }
+  | { readonly kind: 'checkpoint'; readonly id: number; readonly outcome: CheckpointOutcome }
+  | { readonly kind: 'list'; readonly numbers: Float64Array };
+
+/** Kinds of jobs that can be waited for. */
+export type AwaitedKind = 'pack' | 'flush' | 'unlink' | 'write' | 'checkpoint' | 'punch' | 'own';
 
 export interface WorkerJobs {
   post(job: WorkerJob): void;
+  /** Waits for a job that was posted and not reported, whose answer `workerDone` then does not get; others keep theirs. */
+  await<K extends AwaitedKind>(kind: K, id: number): Extract<WorkerDone, { readonly kind: K }>;
 }

@@ -2,11 +2,11 @@
  * Settled files that wait to be packed, by directory, so that a series comes to lie together and in name order however
  * its writers interleaved. Plain bookkeeping: what to do about it is the packer's.
  */
-import type { PackFile } from '../aggregate/pack.ts';
 import type { Ino } from '../base/units.ts';
+import type { SettledFile } from './describer.ts';
 
 export interface WaitingFile {
-  readonly file: PackFile;
+  readonly file: SettledFile;
   /** The live file's version when it settled: a change since then means that it is not the same file. */
   readonly version: number;
   readonly sinceMs: number;

@@ -11,6 +11,11 @@ export interface AdminCall {
   readonly timeoutMs: number;
 }
 
+const GONE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE']);
+
+/** Nobody listens there, or whoever did is gone. */
+export class Unreachable extends Failure {}
+
 /** The answer's JSON. Throws a Failure that says why there is none. */
 export function askDaemon(socketPath: string, call: AdminCall): Promise<unknown> {
   return new Promise((resolve, reject) => {
@@ -47,7 +52,6 @@ function unreachable(socketPath: string, error: unknown): Failure {
   if (code === 'EACCES')
     return new Failure(`Cannot ask the daemon at ${socketPath}: no permission; run it as root (sudo)`);
   const reason = error instanceof Error ? error.message : String(error);
-  return new Failure(
-    `Cannot ask the daemon at ${socketPath}: ${reason}; is it still mounted? See the store's meta/pacsfs.log`,
-  );
+  const line = `Cannot ask the daemon at ${socketPath}: ${reason}; is it still mounted? See the store's meta/pacsfs.log`;
+  return typeof code === 'string' && GONE.has(code) ? new Unreachable(line) : new Failure(line);
 }

@@ -4,7 +4,11 @@
  *     GET  /status            what `pacsfs status` shows
  *     GET  /inode/INO         where an inode and its bytes lie
  *     POST /sync {"packed"}   answers when all that was written before is durable
+ *     POST /backup {"lsn"}    a backup is complete that has everything below this LSN
+ *     GET  /shards            shards, their slots, and moves of slots
+ *     POST /shards {"count"}  adds so many shards, to which slots then move
  *     POST /stop              unmounts, detaching what is busy
+ *     POST /crash {"thread"}  only where tests want it: a thread of the daemon crashes
  *
  * Answers are JSON; an error is {"error": reason} with 4xx for the caller's and 5xx for the daemon's fault.
  */
@@ -14,13 +18,20 @@ import { dirname } from 'node:path';
 import { MAX_INTEGER } from '../base/units.ts';
 import { QueryError } from './control_client.ts';
 import { failureOf } from './failure.ts';
+import { TEST_THREADS, type TestThread } from './messages.ts';
 
 export interface AdminHandlers {
   status(): Promise<unknown>;
   /** Rejects with a QueryError ENOENT or ESTALE when there is no such inode. */
   inode(ino: number): Promise<unknown>;
   sync(packed: boolean): Promise<unknown>;
+  noteBackup(lsn: number): Promise<unknown>;
+  shards(): Promise<unknown>;
+  /** Rejects with a Failure that says why not. */
+  addShards(count: number): Promise<unknown>;
   stop(): void;
+  /** Only in tests. */
+  crash?(thread: TestThread): void;
 }
 
 const MAX_BODY_BYTES = 4096;
@@ -103,7 +114,13 @@ async function route(request: IncomingMessage, handlers: AdminHandlers): Promise
   if (path === '/status') return method(request, 'GET', () => handlers.status());
   if (inode !== null) return method(request, 'GET', () => handlers.inode(inodeNumber(inode[1] ?? '')));
   if (path === '/sync') return method(request, 'POST', async () => handlers.sync(packedOf(await body(request))));
+  if (path === '/backup') return method(request, 'POST', async () => handlers.noteBackup(lsnOf(await body(request))));
+  if (path === '/shards' && request.method === 'GET') return handlers.shards();
+  if (path === '/shards') return method(request, 'POST', async () => handlers.addShards(countOf(await body(request))));
   if (path === '/stop') return method(request, 'POST', () => handlers.stop());
+  const { crash } = handlers;
+  if (path === '/crash' && crash !== undefined)
+    return method(request, 'POST', async () => crash(threadOf(await body(request))));
   throw new BadRequest(404, `no such address: ${path.slice(0, 100)}, expected /status, /inode/INO, /sync or /stop`);
 }
 
@@ -125,6 +142,25 @@ function packedOf(value: unknown): boolean {
     if (typeof packed === 'boolean') return packed;
   }
   throw new BadRequest(400, 'expected a body like {"packed": true}');
+}
+
+function lsnOf(value: unknown): number {
+  const lsn = typeof value === 'object' && value !== null && 'lsn' in value ? value.lsn : undefined;
+  if (typeof lsn === 'number' && Number.isInteger(lsn) && lsn > 0 && lsn < 2 ** 48) return lsn;
+  throw new BadRequest(400, 'expected a body like {"lsn": 4711}');
+}
+
+function countOf(value: unknown): number {
+  const count = typeof value === 'object' && value !== null && 'count' in value ? value.count : undefined;
+  if (typeof count === 'number' && Number.isInteger(count) && count > 0 && count < 256) return count;
+  throw new BadRequest(400, 'expected a body like {"count": 1}');
+}
+
+function threadOf(value: unknown): TestThread {
+  const wanted = typeof value === 'object' && value !== null && 'thread' in value ? value.thread : undefined;
+  const thread = TEST_THREADS.find((name) => name === wanted);
+  if (thread === undefined) throw new BadRequest(400, `expected {"thread"}: one of ${TEST_THREADS.join(', ')}`);
+  return thread;
 }
 
 async function body(request: IncomingMessage): Promise<unknown> {

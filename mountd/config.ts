@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
 import { GIB, MIB, volumeId } from '../base/units.ts';
+import { SPLIT_AT, SPLIT_AT_LEAST } from '../shard/split_rules.ts';
 import { Failure, failureOf } from './failure.ts';
 import { formatSize, parseSize } from './sizes.ts';
 import { configPath } from './store_paths.ts';
@@ -58,12 +59,25 @@ const optionsSchema = z.strictObject({
   landingLimitFiles: count({ least: 1, most: 1_000_000 }).default(8_192),
   landingLimitBytes: size({ least: SEGMENT_BYTES, most: 1024 * GIB }).default(GIB),
   aggregateBytes: size({ least: 2 * SEGMENT_BYTES, most: 512 * MIB, multiple: SEGMENT_BYTES }).default(64 * MIB),
+  /** The first fsync of a small file copies it into a segment, flushes its own file, or does what is faster now. */
+  fsyncMode: z.enum(['auto', 'copy', 'flush']).default('auto'),
+  /**
+   * Bytes written to large files that may wait to be written to the disk; from there on they are, and their writers wait.
+   * 0 = half of what the host would hold before it writes by itself.
+   */
+  dirtyLimit: size({ least: 0, most: 64 * GIB }).default(0),
+  /** Memory for segments of aggregates that are being read in their order; 0 = read nothing ahead. */
+  segmentCache: size({ least: 0, most: 16 * GIB, multiple: SEGMENT_BYTES }).default(64 * MIB),
   /** Worker threads; 0 = one more than cores, at least 3, at most 8. */
   workers: count({ least: 0, most: 64 }).default(0),
   /** A shard's write-ahead log is checkpointed beyond this. */
   walLimit: size({ least: MIB, most: 16 * GIB }).default(4 * MIB),
+  /** Bytes of journal that a journal folder keeps for want of a backup. */
+  journalRetain: size({ least: 64 * MIB, most: 1024 * GIB }).default(16 * GIB),
   /** Descriptors that own files and aggregates may hold at a time. */
   fdLimit: count({ least: 64, most: 100_000 }).default(1_024),
+  /** Entries from which a partition of a directory may split; it does at one to two times as many. */
+  splitAt: count({ least: SPLIT_AT_LEAST, most: 2 ** 24 }).default(SPLIT_AT),
   /** Inodes that the daemon keeps in memory. */
   inodeCache: count({ least: 1_024, most: 100_000_000 }).default(65_536),
 });
@@ -206,14 +220,22 @@ export function volumeRows(config: StoreConfig, store: string): VolumeRow[] {
   }));
 }
 
-const SIZES: readonly (keyof StoreOptions)[] = ['packBelow', 'landingLimitBytes', 'aggregateBytes', 'walLimit'];
+const SIZES: readonly (keyof StoreOptions)[] = [
+  'journalRetain',
+  'packBelow',
+  'landingLimitBytes',
+  'aggregateBytes',
+  'dirtyLimit',
+  'walLimit',
+  'segmentCache',
+];
 
 /** The options with sizes in words, as they stand in the file. */
 export function describeOptions(options: StoreOptions): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(options).map(([name, value]) => [
       name,
-      SIZES.includes(name as keyof StoreOptions) ? formatSize(value) : value,
+      typeof value === 'number' && SIZES.includes(name as keyof StoreOptions) ? formatSize(value) : value,
     ]),
   );
 }

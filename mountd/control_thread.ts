@@ -1,18 +1,25 @@
-/** The control thread: opens the store, serves it, closes it. Its loop is in control_loop.ts. */
-import { workerData } from 'node:worker_threads';
+/** The control thread: waits for its task, opens the store, serves it, closes it. Its loop is in control_loop.ts. */
+import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { DataStore } from '../aggregate/store.ts';
+import { assert } from '../base/assert.ts';
 import { bootId } from '../base/boot.ts';
 import { isErrno } from '../base/errno.ts';
-import { createLog, type Log } from '../base/log.ts';
+import { hostDirtyLimit } from '../base/host_memory.ts';
+import { createLog } from '../base/log.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
 import { SystemClock } from '../base/time.ts';
 import { Filesystem } from '../fs/filesystem.ts';
+import { DeviceBackingIds } from '../fs/kernel/backing_ids.ts';
 import { Session } from '../fs/kernel/session.ts';
-import { NamespaceStore } from '../shard/store.ts';
+import { OpenTable } from '../fs/open_table.ts';
+import { describeMissing } from '../shard/missing_shard.ts';
+import { loadSqlite, NamespaceStore } from '../shard/store.ts';
 import { ControlLoop } from './control_loop.ts';
 import { CRASHED, errnoReason, FAILED, Failure, failureOf } from './failure.ts';
+import { FuseDevice } from './fuse_device.ts';
 import { logStream } from './log_stream.ts';
-import type { ControlSetup, ControlToMain } from './messages.ts';
+import type { ControlSetup, ControlToMain, MainToControl, Service } from './messages.ts';
+import { keepPrivate } from './private_folders.ts';
 import { metaFolder } from './store_paths.ts';
 import { Bell } from './wake.ts';
 import { WorkerPool } from './worker_pool.ts';
@@ -20,33 +27,64 @@ import { WorkerPool } from './worker_pool.ts';
 const setup = workerData as ControlSetup;
 const log = createLog({ name: 'control', stream: logStream });
 
+const WITHOUT_SHARD =
+  'The store is served read-only, without what lies there (EIO): see docs/operations.md, run `pacsfs fsck --repair`';
+
 function post(message: ControlToMain): void {
   setup.mainPort.postMessage(message);
+}
+
+const bell = new Bell(setup.wakeFd);
+
+/** Everything is loaded by now; what is left to do takes no longer than it must. */
+function awaitService(): Service {
+  for (;;) {
+    const message = receiveMessageOnPort(setup.mainPort)?.message as MainToControl | undefined;
+    if (message !== undefined) {
+      assert(message.kind === 'begin', `Message '${message.kind}' came first, expected 'begin'`);
+      return message.service;
+    }
+    bell.wait();
+  }
 }
 
 interface Opened {
   readonly namespace: NamespaceStore;
   readonly filesystem: Filesystem;
   readonly data: DataStore;
+  readonly device: FuseDevice;
 }
 
-function openStore(workers: WorkerPool, clock: SystemClock): Opened {
+function openStore(workers: WorkerPool, clock: SystemClock, service: Service): Opened {
+  const beginMs = performance.now();
   const { storeOptions, mountOptions } = setup;
-  const { readOnly } = mountOptions;
+  const isTakeover = service.takeover !== undefined;
+  if (!isTakeover && !mountOptions.readOnly) for (const complaint of keepPrivate(setup)) log.warn({}, complaint);
   const namespace = NamespaceStore.open(metaFolder(setup.store), {
     log,
     clock,
-    readOnly,
+    bootId: bootId(),
+    readOnly: mountOptions.readOnly,
+    allowMissing: true,
     walLimit: storeOptions.walLimit,
+    journal: { folders: setup.journals, retainBytes: storeOptions.journalRetain },
     cachedInodes: storeOptions.inodeCache,
+    splitAt: storeOptions.splitAt,
   });
   if (namespace.storeId !== setup.storeId) {
     throw new Failure(
       `Cannot open ${setup.store}: its metadata are of store ${namespace.storeId}, expected ${setup.storeId}`,
     );
   }
+  const readMs = performance.now();
+  // A broken store is read, and answers EIO to changes.
+  const { readOnly } = namespace;
+  if (namespace.broken !== undefined)
+    log.error({ reason: namespace.broken }, 'The store is broken and takes no changes until `pacsfs fsck --repair`');
+  for (const missing of namespace.missingShards)
+    log.error({ shard: missing.shard, path: missing.path }, `${describeMissing(missing)}. ${WITHOUT_SHARD}`);
   // START is durable before the first own file bears it, so that a name is never given twice.
-  const start = readOnly ? namespace.generation : namespace.raiseStart(bootId());
+  const start = readOnly ? namespace.start : namespace.raiseStart({ takeover: service.takeover !== undefined });
   const backing = new PosixBacking();
   const data = DataStore.open({
     backing,
@@ -58,6 +96,10 @@ function openStore(workers: WorkerPool, clock: SystemClock): Opened {
     log,
   });
   if (isErrno(data)) throw new Failure(`Cannot open the volumes of ${setup.store}: ${errnoReason(data)}`);
+  const takeover = service.takeover !== undefined;
+  const openTable = OpenTable.open(service.openTable, { isFresh: !takeover });
+  if (isErrno(openTable)) throw new Failure(`Cannot use ${service.openTable}: ${errnoReason(openTable)}`);
+  const device = new FuseDevice(setup.fuseFd);
   const filesystem = new Filesystem({
     namespace,
     data,
@@ -65,7 +107,11 @@ function openStore(workers: WorkerPool, clock: SystemClock): Opened {
     clock,
     log,
     workers,
+    openTable,
+    readThreads: { ...setup.readMemory, device: () => device.fd },
+    backingIds: mountOptions.passthrough ? new DeviceBackingIds(device) : undefined,
     options: {
+      takeover,
       readOnly,
       acl: mountOptions.acl,
       layoutXattrs: mountOptions.layoutXattrs,
@@ -75,60 +121,61 @@ function openStore(workers: WorkerPool, clock: SystemClock): Opened {
       commitIntervalMs: mountOptions.commitIntervalMs ?? storeOptions.commitIntervalMs,
       landingFiles: storeOptions.landingLimitFiles,
       landingBytes: storeOptions.landingLimitBytes,
+      fsyncMode: storeOptions.fsyncMode,
+      dirtyLimit: storeOptions.dirtyLimit || hostDirtyLimit(),
     },
   });
-  return { namespace, filesystem, data };
+  const recoveredMs = performance.now();
+  const times = { openMs: Math.round(readMs - beginMs), recoverMs: Math.round(recoveredMs - readMs) };
+  log.info({ ...times, takeover }, 'The store is open');
+  return { namespace, filesystem, data, device };
 }
 
-/** As `openStore`; a store whose last barrier was cut off is opened once for what only that can mend, then checked. */
-async function openWhole(workers: WorkerPool, clock: SystemClock): Promise<Opened> {
-  const opened = openStore(workers, clock);
-  if (!opened.namespace.torn || setup.mountOptions.readOnly) return opened;
-  const mended = opened.filesystem.shutDown();
-  if (isErrno(mended)) throw new Failure(`Cannot mend ${setup.store} after a crash: ${errnoReason(mended)}`);
-  const { repairTorn } = await import('./torn_store.ts');
-  repairTorn({ store: setup.store, storeId: setup.storeId, volumes: setup.volumes, log });
-  return openStore(workers, clock);
-}
-
-function serve({ filesystem, data }: Opened, workers: WorkerPool, mainLog: Log): number {
-  const { fuseFd, wakeFd, mainPort } = setup;
+function serve({ namespace, filesystem, data, device }: Opened, workers: WorkerPool, service: Service): number {
+  const { fuseFd, wakeFd, mainPort, mountOptions } = setup;
   const session = new Session({
     fd: fuseFd,
+    device,
     operations: filesystem,
-    log: mainLog,
+    log,
     options: {
-      acl: setup.mountOptions.acl,
-      readOnly: setup.mountOptions.readOnly,
+      acl: mountOptions.acl,
+      passthrough: mountOptions.passthrough,
+      readOnly: mountOptions.readOnly,
       // This mount is the only writer: a name that is not there stays so until the kernel itself makes it.
       negativeEntrySec: 86_400,
+      negotiated: service.takeover?.negotiated,
     },
   });
-  const bell = new Bell(wakeFd);
-  post({ kind: 'opened' });
-  new ControlLoop({ filesystem, data, session, workers, bell, mainPort, log: mainLog, fuseFd, wakeFd }).run();
+  if (service.takeover === undefined) post({ kind: 'opened' });
+  const { resend } = mountOptions;
+  if (!namespace.readOnly) namespace.beginLogs();
+  new ControlLoop({ namespace, filesystem, data, session, workers, bell, mainPort, log, device, wakeFd, resend }).run();
   const closed = filesystem.shutDown();
   if (!isErrno(closed)) return 0;
-  mainLog.error({ errno: closed.name }, 'Cannot make everything durable at the end');
+  log.error({ errno: closed.name }, 'Cannot make everything durable at the end');
   return CRASHED;
 }
 
-async function run(): Promise<number> {
-  const workers = new WorkerPool(setup.workerPorts);
+function run(): number {
+  const workers = new WorkerPool(setup.workerPorts, bell);
+  const clock = new SystemClock();
+  loadSqlite();
+  const service = awaitService();
   let opened: Opened;
   try {
-    opened = await openWhole(workers, new SystemClock());
+    opened = openStore(workers, clock, service);
   } catch (error) {
     const failure = failureOf(`open ${setup.store}`, error);
     log.error({ error }, 'The store cannot be opened');
     post({ kind: 'failed', message: failure.message, exitCode: FAILED });
     return FAILED;
   }
-  return serve(opened, workers, log);
+  return serve(opened, workers, service);
 }
 
 try {
-  post({ kind: 'ended', exitCode: await run() });
+  post({ kind: 'ended', exitCode: run() });
 } catch (error) {
   // Errors of other modules' classes lose their message and stack on their way to another thread.
   log.error({ error }, 'The control thread has crashed');

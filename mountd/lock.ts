@@ -1,15 +1,25 @@
 /**
  * The store lock: who holds flock(2) on STORE/meta/lock may write the store. The file says in JSON who that is, so that
- * others can tell people, and find the daemon's admin socket. On one machine flock alone decides: it ends with its
- * holder, so a record that outlived its process means nothing. Over a shared filesystem flock may not reach, so a record
- * of another machine that was never released is respected too.
+ * others can tell people, and find the daemon's admin socket. flock ends with its holder, but does not reach over every
+ * filesystem. So a record that was never released is taken over only when it is stale for sure: it names this host, and
+ * either another boot of it or a process that is gone. Everything else takes --force, by somebody who has looked.
  */
-import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  writeSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { bootId } from '../base/boot.ts';
 import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../base/libc.ts';
 import { Failure, failureOf } from './failure.ts';
+import { pacsfsMounts } from './mount_table.ts';
 import { lockPath } from './store_paths.ts';
 
 export interface LockRecord {
@@ -20,17 +30,23 @@ export interface LockRecord {
   /** What the holder does: 'mount', 'fsck', 'load', ... */
   readonly purpose: string;
   readonly supervisorPid: number;
+  /** When that process began, in clock ticks since boot: numbers of processes are used again. */
+  readonly startTicks?: number;
   readonly daemonPid?: number;
   readonly mountPoint?: string;
   readonly adminSocket?: string;
   readonly binding?: string;
+  /** Daemons of this mount that died, what goes on because of the last one, and how it ended. */
+  readonly restarts?: number;
+  readonly health?: 'restarting' | 'failed' | undefined;
+  readonly reason?: string;
   /** Exit code of the last holder and its reason when not 0. */
   readonly outcome?: { readonly code: number; readonly reason?: string };
 }
 
 export interface LockOptions {
   readonly purpose: string;
-  /** Take over a record that another machine left. */
+  /** Take over a record that may not be stale. Undefined for commands that have no --force, so that none is told of it. */
   readonly force?: boolean;
   /** Who and where we are; tests hand in others. */
   readonly identity?: MachineIdentity;
@@ -68,12 +84,20 @@ export class StoreLock {
     try {
       takeLock(fd, store);
       const left = readLockRecord(store);
-      if (left !== undefined && options.force !== true) refuseForeign(store, left, identity);
+      if (left !== undefined && options.force !== true) refuseUnlessStale(store, left, { ...options, identity });
+      if (left === undefined && options.force !== true) refuseMounted(store);
       // Who is no mount carries on how the last one ended, in case it never comes to put the record back.
       const outcome = options.purpose !== 'mount' && left?.outcome !== undefined ? { outcome: left.outcome } : {};
       const lock = new StoreLock(fd, store, {
         found: left,
-        record: { ...identity, state: 'held', purpose: options.purpose, supervisorPid: process.pid, ...outcome },
+        record: {
+          ...identity,
+          state: 'held',
+          purpose: options.purpose,
+          supervisorPid: process.pid,
+          startTicks: startTicks(process.pid) ?? -1,
+          ...outcome,
+        },
       });
       lock.update({});
       return lock;
@@ -87,15 +111,15 @@ export class StoreLock {
     return this.#record;
   }
 
-  /** Adds to the record what is known by now, and makes it durable. */
-  update(changes: Partial<LockRecord>): void {
+  /** Adds to the record what is known by now, and makes it durable, unless it means nothing after a reboot. */
+  update(changes: Partial<LockRecord>, { durable = true }: { readonly durable?: boolean } = {}): void {
     this.#record = { ...this.#record, ...changes };
     // One write over what was there, so that a reader never finds the file empty; blanks cover a longer predecessor.
     const bytes = Buffer.from(`${JSON.stringify(this.#record).padEnd(RECORD_BYTES)}\n`);
     try {
       writeSync(this.fd, bytes, 0, bytes.length, 0);
       ftruncateSync(this.fd, bytes.length);
-      fsyncSync(this.fd);
+      if (durable) fsyncSync(this.fd);
     } catch (error) {
       throw failureOf(`write ${lockPath(this.#store)}`, error);
     }
@@ -158,6 +182,16 @@ export function machineIdentity(): MachineIdentity {
   return { host: hostname(), bootId: bootId() };
 }
 
+/** A lock file that says nothing may be a new one, made where that of a mount was deleted. */
+function refuseMounted(store: string): void {
+  const real = realpathSync(store);
+  const there = pacsfsMounts().find((entry) => entry.source === real);
+  if (there === undefined) return;
+  throw new Failure(
+    `Store in use: ${store} is mounted at ${there.mountPoint} and its lock file is lost; \`umount ${there.mountPoint}\` first`,
+  );
+}
+
 function openLockFile(store: string): number {
   try {
     return openSync(lockPath(store), constants.O_RDWR | constants.O_CREAT, 0o600);
@@ -185,11 +219,35 @@ function describeHolder(store: string, record: LockRecord | undefined): string {
   return `Store in use: ${store} is mounted at ${where} by process ${record.supervisorPid}; \`pacsfs unmount ${where}\` first`;
 }
 
-function refuseForeign(store: string, left: LockRecord, identity: MachineIdentity): void {
-  // Containers of one machine have names of their own and one boot id; a machine that started anew keeps its name.
-  if (left.state === 'free' || left.host === identity.host || left.bootId === identity.bootId) return;
-  throw new Failure(
-    `Store in use: ${store} was never released by process ${left.supervisorPid} on host '${left.host}', this is ` +
-      `'${identity.host}'; make sure that it is not mounted there, then use --force`,
-  );
+/** Whoever holds the lock of this machine's kernel has been refused before; this is about what flock may not know. */
+function refuseUnlessStale(
+  store: string,
+  left: LockRecord,
+  { identity, force }: LockOptions & { readonly identity: MachineIdentity },
+): void {
+  if (left.state === 'free') return;
+  const act = force === undefined ? 'take it over with `pacsfs mount --force`' : 'use --force';
+  const what = `Store in use: ${store} was never released by process ${left.supervisorPid} on host '${left.host}'`;
+  if (left.host !== identity.host) {
+    throw new Failure(`${what}, this is '${identity.host}'; make sure that it is not mounted there, then ${act}`);
+  }
+  if (left.bootId !== identity.bootId || !isAlive(left)) return;
+  throw new Failure(`${what}, which is alive; end it, or ${act} if it has nothing to do with the store`);
+}
+
+/** A number without its start proves nothing: it may have been used again. */
+function isAlive({ supervisorPid, startTicks: recorded }: LockRecord): boolean {
+  return recorded !== undefined && recorded === startTicks(supervisorPid);
+}
+
+/** Field 22 of /proc/PID/stat; undefined when there is no such process, or only its exit code is left of it. */
+export function startTicks(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name before may hold blanks and parentheses.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19]);
+  } catch {
+    return undefined;
+  }
 }

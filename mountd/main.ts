@@ -1,12 +1,13 @@
 /** The program `pacsfs`. */
 import { FAILED, Failure, failureOf } from './failure.ts';
-import { buildProgram, explain, FSCK_OPERATIONAL } from './program.ts';
+import { OPERATIONAL } from './fsck/exit_codes.ts';
+import { buildProgram, explain } from './program.ts';
 
 // Who read the output may have seen enough (`| head`): that is no failure of the verb. A full disk is.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
   process.stderr.write(`pacsfs: ${failureOf('write the output', error).message}\n`);
-  process.exitCode = process.argv[2] === 'fsck' ? FSCK_OPERATIONAL : FAILED;
+  process.exitCode = process.argv[2] === 'fsck' ? OPERATIONAL : FAILED;
 });
 process.stderr.on('error', () => {});
 

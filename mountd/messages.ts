@@ -1,6 +1,9 @@
 /** What the program's processes and threads say to each other; plain data, as structured clones and JSON carry it. */
 import type { MessagePort } from 'node:worker_threads';
+import type { SegmentMemory } from '../aggregate/segments.ts';
 import type { VolumeRow } from '../base/layout.ts';
+import type { Negotiated } from '../fs/kernel/init.ts';
+import type { RingMemory } from '../fs/reads/ring.ts';
 import type { StoreOptions } from './config.ts';
 import type { MountOptions } from './mount_options.ts';
 
@@ -13,6 +16,8 @@ export interface MountRequest {
   /** What store.yaml says, read and checked by the command: the processes behind it start without a YAML parser. */
   readonly storeId: string;
   readonly volumes: readonly VolumeRow[];
+  /** Folders besides the metadata folder that the journal is written to. */
+  readonly journals: readonly string[];
   readonly storeOptions: StoreOptions;
   readonly options: MountOptions;
   /** Take over the lock of another machine. */
@@ -20,9 +25,28 @@ export interface MountRequest {
   readonly foreground: boolean;
 }
 
-/** The daemon's. */
+/** The daemon's. It loads its modules and waits for a Service. */
 export interface DaemonRequest extends MountRequest {
   readonly supervisorPid: number;
+}
+
+/** What a daemon is to serve, told when its time comes. */
+export interface Service {
+  /** Path of the file that says which inodes are open; it is the supervisor's and lives as long as the mount. */
+  readonly openTable: string;
+  /** Undefined for the first daemon of a mount. */
+  readonly takeover: Takeover | undefined;
+}
+
+/** What a daemon has to know of its predecessors on a live mount. */
+export interface Takeover {
+  /** What the first of them agreed with the kernel: there is no second INIT. */
+  readonly negotiated: Negotiated;
+  /** Daemons of this mount that have died. */
+  readonly restarts: number;
+  /** How the last of them ended, and when: ISO 8601. */
+  readonly reason: string;
+  readonly time: string;
 }
 
 /** Descriptors that the daemon is started with. */
@@ -39,13 +63,18 @@ export type SupervisorReport =
 export type DaemonToSupervisor =
   /** The store is open and whole; now it may be mounted. */
   | { readonly kind: 'opened' }
-  /** The kernel's INIT has been answered. */
-  | { readonly kind: 'ready' }
+  /** The kernel's INIT has been answered, or the mount taken over: it answers from now on. */
+  | { readonly kind: 'ready'; readonly negotiated: Negotiated }
   /** Somebody wants the daemon to stop; unmounting is the supervisor's. */
   | { readonly kind: 'stopWanted' }
-  | { readonly kind: 'failed'; readonly message: string; readonly exitCode: number };
+  /** It cannot serve, and no other could. */
+  | { readonly kind: 'failed'; readonly message: string; readonly exitCode: number }
+  /** It ends in order; whoever ends without this has died. */
+  | { readonly kind: 'ended'; readonly exitCode: number };
 
 export type SupervisorToDaemon =
+  /** Once, before all others. */
+  | { readonly kind: 'begin'; readonly service: Service }
   /** The descriptor belongs to a mount from now on. */
   | { readonly kind: 'mounted' }
   /** Unmounted or detached: answer what is there, make everything durable, end. */
@@ -59,13 +88,23 @@ export interface ControlSetup {
   /** An eventfd that whoever posts to this thread writes to. */
   readonly wakeFd: number;
   readonly volumes: readonly VolumeRow[];
+  readonly journals: readonly string[];
   readonly storeOptions: StoreOptions;
   readonly mountOptions: MountOptions;
   readonly mainPort: MessagePort;
   readonly workerPorts: readonly MessagePort[];
+  readonly readMemory: ReadMemory;
+}
+
+/** What the control thread shares with reader threads. */
+export interface ReadMemory {
+  /** One for each of them. */
+  readonly rings: readonly RingMemory[];
+  readonly segments: SegmentMemory;
 }
 
 export type MainToControl =
+  | { readonly kind: 'begin'; readonly service: Service }
   | { readonly kind: 'mounted' }
   | { readonly kind: 'stop' }
   | { readonly kind: 'query'; readonly id: number; readonly query: Query };
@@ -73,11 +112,19 @@ export type MainToControl =
 export type Query =
   | { readonly kind: 'status' }
   | { readonly kind: 'inode'; readonly ino: number }
-  | { readonly kind: 'sync'; readonly packed: boolean };
+  | { readonly kind: 'sync'; readonly packed: boolean }
+  /** A backup is complete that has everything below this LSN. */
+  | { readonly kind: 'backup'; readonly lsn: number }
+  /** Shards, their slots, and what is on its way between them. */
+  | { readonly kind: 'shards' }
+  /** Databases of so many further shards have been made. */
+  | { readonly kind: 'addShards'; readonly count: number }
+  /** For tests: the thread throws. */
+  | { readonly kind: 'crash' };
 
 export type ControlToMain =
   | { readonly kind: 'opened' }
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'ready'; readonly negotiated: Negotiated }
   | { readonly kind: 'failed'; readonly message: string; readonly exitCode: number }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
   /** Everything is durable and closed (or, with a message, it is not). */
@@ -94,3 +141,30 @@ export interface WorkerSetup {
   readonly wakeFd: number;
   readonly controlPort: MessagePort;
 }
+
+/** `workerData` of a reader thread. */
+export interface ReaderSetup {
+  readonly index: number;
+  readonly wakeFd: number;
+  readonly ring: RingMemory;
+  readonly segments: SegmentMemory;
+  /** Milliseconds by which a test has it wait for the disk each time. */
+  readonly delayMs: number;
+}
+
+/** `workerData` of the thread that refuses what nobody serves any more. */
+export interface RefuserSetup {
+  readonly fuseFd: number;
+  /** Bytes of the largest WRITE. */
+  readonly maxWrite: number;
+  /** One element, shared; not 0 = end. */
+  readonly isStopping: Int32Array;
+}
+
+/** Set in the environment of `pacsfs mount`, it gives the admin interface `POST /crash`: see TEST_THREADS. */
+export const TEST_HOOKS = 'PACSFS_TEST_HOOKS';
+/** Beside it: milliseconds by which each read of a volume is delayed, as if its disk were slow. */
+export const TEST_READ_DELAY = 'PACSFS_TEST_READ_DELAY';
+/** Threads that a test can have crash. */
+export const TEST_THREADS = ['main', 'control', 'worker'] as const;
+export type TestThread = (typeof TEST_THREADS)[number];

@@ -13,7 +13,16 @@ export interface MountOptions {
   readonly layoutXattrs: boolean;
   /** Overrides the store's option for this mount. */
   readonly commitIntervalMs: number | undefined;
+  /** Let the kernel read and write open own files by itself, where it can. Default false. */
+  readonly passthrough: boolean;
+  /** Use NOTIFY_RESEND where the kernel has it. */
+  readonly resend: boolean;
+  /** At more deaths of the daemon than this within a minute no other is started. */
+  readonly restarts: number;
 }
+
+const DEFAULT_RESTARTS = 5;
+const MAX_RESTARTS = 1_000_000;
 
 type Change = (options: { -readonly [K in keyof MountOptions]: MountOptions[K] }) => void;
 
@@ -62,6 +71,24 @@ const KNOWN: Readonly<Record<string, Change>> = {
   layoutxattrs: (o) => {
     o.layoutXattrs = true;
   },
+  passthrough: (o) => {
+    o.passthrough = true;
+  },
+  nopassthrough: (o) => {
+    o.passthrough = false;
+  },
+  'passthrough=on': (o) => {
+    o.passthrough = true;
+  },
+  'passthrough=off': (o) => {
+    o.passthrough = false;
+  },
+  resend: (o) => {
+    o.resend = true;
+  },
+  noresend: (o) => {
+    o.resend = false;
+  },
   // Both are always on: the kernel checks permissions, and everybody whom they allow may use the mount.
   allow_other: () => {},
   default_permissions: () => {},
@@ -76,16 +103,20 @@ export function parseMountOptions(texts: readonly string[]): MountOptions {
     acl: true,
     layoutXattrs: false,
     commitIntervalMs: undefined as number | undefined,
+    passthrough: false,
+    resend: true,
+    restarts: DEFAULT_RESTARTS,
   };
   for (const word of texts.flatMap((text) => text.split(','))) {
     if (word === '') continue;
-    const commit = /^commit=(.*)$/.exec(word);
+    const [, name, value] = /^([^=]*)=(.*)$/.exec(word) ?? [];
     const change = Object.hasOwn(KNOWN, word) ? KNOWN[word] : undefined;
-    if (commit !== null) options.commitIntervalMs = commitMs(commit[1] ?? '');
+    if (name === 'commit' && value !== undefined) options.commitIntervalMs = commitMs(value);
+    else if (name === 'restarts' && value !== undefined) options.restarts = restarts(value);
     else if (change !== undefined) change(options);
     else
       throw usage(
-        `Cannot mount with -o '${word}': unknown option, expected ${Object.keys(KNOWN).join(', ')}, commit=SECONDS`,
+        `Cannot mount with -o '${word}': unknown option, expected ${Object.keys(KNOWN).join(', ')}, commit=SECONDS, restarts=N`,
       );
   }
   return options;
@@ -97,4 +128,12 @@ function commitMs(text: string): number {
     throw usage(`Cannot mount with -o 'commit=${text}': expected seconds between commits, 0.01 to 300`);
   }
   return ms;
+}
+
+function restarts(text: string): number {
+  const most = Number(text);
+  if (!/^\d+$/.test(text) || most > MAX_RESTARTS) {
+    throw usage(`Cannot mount with -o 'restarts=${text}': expected restarts within a minute, 0 to ${MAX_RESTARTS}`);
+  }
+  return most;
 }

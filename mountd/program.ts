@@ -2,10 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, type OptionValues } from 'commander';
 import { FAILED, failureOf, oneLine, USAGE, usage } from './failure.ts';
-
-/** Of fsck(8), where the other verbs have 2 and 1. */
-const FSCK_USAGE = 16;
-export const FSCK_OPERATIONAL = 8;
+import { USAGE as FSCK_USAGE, OPERATIONAL } from './fsck/exit_codes.ts';
 
 /** Runs a verb; its number, if it gives one, is the exit code. */
 type Action = () => unknown;
@@ -27,6 +24,9 @@ function version(): string {
 
 /** An empty argument would mean the present folder, one that is not UTF-8 has lost its bytes: neither is what was meant. */
 function checkArguments(command: Command): void {
+  for (const [name, value] of Object.entries(command.opts())) {
+    if ([value].flat().includes('')) throw usage(`Cannot use --${name} of ${command.name()}: it is empty`);
+  }
   for (const argument of command.args) {
     const flaw = argument === '' ? 'it is empty' : argument.includes('\uFFFD') ? 'it is not UTF-8' : undefined;
     if (flaw !== undefined) throw usage(`Cannot use argument '${argument}' of ${command.name()}: ${flaw}`);
@@ -63,6 +63,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage; fsck has those of fsck(8).`,
     );
   addStoreVerbs(program);
   addMountVerbs(program);
+  addShardVerbs(program);
   addMetadataVerbs(program);
   return program;
 }
@@ -73,7 +74,7 @@ function addStoreVerbs(program: Command): void {
     .description('make an empty store')
     .argument('<STORE>', 'folder of the store: absent or empty')
     .option('--shards <N>', 'shard databases, 1 to 256', '16')
-    .option('--journal <PATH>', 'to come: folder for a copy of the journal; may be repeated', collect)
+    .option('--journal <PATH>', 'folder on another disk for a copy of the journal; may be repeated', collect)
     .option('--volume <NAME=TIER:KIND:ARGS>', 'a place for data; may be repeated (default: hot in the store)', collect)
     .option('--same-device', 'allow directories of one volume on one device')
     .option('--json', 'print JSON')
@@ -123,6 +124,11 @@ Options of -o:
   noacl                       no POSIX ACLs
   commit=SECONDS              how often changes become durable by themselves: 0.01 to 300, otherwise 1
   layoutxattrs                list user.pacsfs.* among each file's extended attributes
+  restarts=N                  at more deaths of the daemon than N within a minute no other is started, and every access
+                              gets an error until the store is unmounted; otherwise 5
+  passthrough                 the kernel reads and writes open files by itself (off by default; Linux 6.9); also
+                              passthrough=on, nopassthrough and passthrough=off, of which the last one counts
+  noresend                    as on kernels before 6.9: what a daemon was just serving when it died fails
 
 Examples:
   pacsfs mount /srv/pacs /mnt/pacs
@@ -174,13 +180,69 @@ Examples:
     );
 }
 
+function addShardVerbs(program: Command): void {
+  const shard = program.command('shard').description("a store's shard databases").helpCommand(false);
+  shard
+    .command('list')
+    .description('show the shards, how many slots each has, and slots on their way')
+    .argument('<TARGET>')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs shard list /mnt/pacs')
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/shard_list.ts')).listShards(target, options)),
+    );
+  shard
+    .command('stats')
+    .description('as list, and count the rows of each shard, which takes a second for some ten million')
+    .argument('<TARGET>')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs shard stats /mnt/pacs --json')
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/shard_list.ts')).shardStats(target, options)),
+    );
+  shard
+    .command('check')
+    .description("check every row's checksum, and, of a store that is not mounted, the databases as SQLite sees them")
+    .argument('<TARGET>')
+    .option('--shard <N>', 'only this one')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs shard check /mnt/pacs --shard 3')
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/shard_check.ts')).checkShards(target, options)),
+    );
+  shard
+    .command('add')
+    .description('add shards and spread the slots over all, while the store is mounted or not')
+    .argument('<TARGET>')
+    .option('--count <N>', 'how many; 0 adds none and goes on with what was interrupted', '1')
+    .option('--wait', 'of a mounted store: return when every slot is in its place, showing how far it is')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+A mounted store moves its slots in the background, also after a restart; --wait may be given again with --count 0.
+Shards cannot be taken away again. The databases grow by what is moved before those it came from use the room again.
+
+Examples:
+  pacsfs shard add /mnt/pacs --count 4
+  pacsfs shard add /mnt/pacs --count 0 --wait`,
+    )
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/shard_add.ts')).addShards(target, options)),
+    );
+}
+
 function addMetadataVerbs(program: Command): void {
   program
     .command('fsck')
     .description('check a store that is not mounted')
     .argument('<TARGET>')
     .option('--repair', 'put right what can be')
-    .option('--rebuild', "to come: rebuild lost metadata from the volumes' own descriptions")
+    .option('--backup <FILE>', 'with --repair, when a shard is lost: its rows come from this backup')
+    .option('--rebuild', "make lost metadata anew from the volumes' own descriptions")
+    .option('--force', 'take over the lock that another machine left; --rebuild: set aside what metadata is left')
+    .option('--dry-run', 'with --rebuild: only say what would come back')
+    .option('--volume <NAME=TIER:dir:PATH>', 'with --rebuild, when store.yaml is lost: a volume', collect)
     .option('--metadata-only', 'do not read the contents of files')
     .option('--names', 'show file names, which may be personal data')
     .option('--json', 'print JSON')
@@ -192,13 +254,38 @@ function addMetadataVerbs(program: Command): void {
       perform(async () => (await import('./commands/fsck.ts')).fsck(target, options)),
     );
   program
+    .command('backup')
+    .description('write the metadata into one file, while the store is mounted or not')
+    .argument('<TARGET>')
+    .argument('<FILE>', 'replaced once the new one is whole')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs backup /mnt/pacs /backup/pacs.backup')
+    .action((target: string, file: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/backup.ts')).backup(target, file, options)),
+    );
+  program
+    .command('restore')
+    .description('make lost metadata anew from a backup')
+    .argument('<FILE>', 'what backup wrote')
+    .argument('<STORE>', 'folder of the store, whose volumes are where they were')
+    .option('--journal <PATH>', 'a journal folder that survived: replayed on top; may be repeated', collect)
+    .option('--force', 'set aside the metadata that is there, take over a lock that another machine left')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  pacsfs restore /backup/pacs.backup /srv/pacs --journal /ssd2/pacs-journal')
+    .action((file: string, store: string, options: OptionValues) =>
+      perform(async () =>
+        (await import('./commands/restore.ts')).restore(file, store, { journal: [], ...options } as never),
+      ),
+    );
+  program
     .command('dump')
     .description('write the metadata as JSON Lines')
     .argument('<TARGET>')
     .argument('[FILE]', 'file to write (default: standard output)')
+    .option('--force', 'take over the lock that another machine left')
     .addHelpText('after', '\nExample:\n  pacsfs dump /srv/pacs pacs.jsonl')
-    .action((target: string, file: string | undefined) =>
-      perform(async () => (await import('./commands/dump.ts')).dump(target, file)),
+    .action((target: string, file: string | undefined, options: OptionValues) =>
+      perform(async () => (await import('./commands/dump.ts')).dump(target, file, options)),
     );
   program
     .command('load')
@@ -212,8 +299,9 @@ function addMetadataVerbs(program: Command): void {
     );
 }
 
+/** fsck(8) has codes of its own where the other verbs have 1 and 2. */
 function fsckCode(exitCode: number): number {
-  if (exitCode === FAILED) return FSCK_OPERATIONAL;
+  if (exitCode === FAILED) return OPERATIONAL;
   return exitCode === USAGE ? FSCK_USAGE : exitCode;
 }
 

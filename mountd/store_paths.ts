@@ -19,7 +19,15 @@ export function logPath(store: string): string {
 
 /** A store's admin socket, in a folder for its owner alone. Short, because a socket's path ends at 107 bytes. */
 export function adminSocketPath(storeId: string): string {
+  return join(runFolder(), `${storeId}.sock`);
+}
+
+/** What a mount's daemons leave to each other: in memory, because it means nothing once the mount is gone. */
+export function openTablePath(storeId: string): string {
+  return join(runFolder(), `${storeId}.open`);
+}
+
+function runFolder(): string {
   const uid = process.geteuid?.() ?? 0;
-  const folder = uid === 0 ? '/run/pacsfs' : join(process.env['XDG_RUNTIME_DIR'] ?? '/tmp', `pacsfs-${uid}`);
-  return join(folder, `${storeId}.sock`);
+  return uid === 0 ? '/run/pacsfs' : join(process.env['XDG_RUNTIME_DIR'] ?? '/tmp', `pacsfs-${uid}`);
 }

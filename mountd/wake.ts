@@ -1,5 +1,8 @@
 /** An eventfd as a bell: the control thread sleeps in poll(2), where no message port can wake it. */
-import { read, write } from '../base/libc.ts';
+import { POLLIN, poll, read, write } from '../base/libc.ts';
+
+/** Longest sleep: a lost ring would cost no more than this. */
+const WAIT_MS = 1_000;
 
 export class Bell {
   readonly #fd: number;
@@ -16,8 +19,21 @@ export class Bell {
     write(this.#fd, this.#bytes);
   }
 
-  /** By the thread that listens, before it reads its ports: what is posted later rings again. */
-  silence(): void {
-    read(this.#fd, this.#bytes);
+  /**
+   * By the thread that listens, before it reads its ports: what is posted later rings again. False when it did not ring,
+   * which costs next to nothing to find out.
+   */
+  silence(): boolean {
+    return read(this.#fd, this.#bytes) > 0;
+  }
+
+  /** As `silence`, once it rings or a while has passed. */
+  wait(): void {
+    const polled = new Uint8Array(8);
+    const view = new DataView(polled.buffer);
+    view.setInt32(0, this.#fd, true);
+    view.setInt16(4, POLLIN, true);
+    poll(polled, WAIT_MS);
+    this.silence();
   }
 }

@@ -3,6 +3,7 @@
 #   setup.sh node      the npm packages of package-lock.json, native ones built for this Node
 #   setup.sh system    what mounting and the data path use at run time
 #   setup.sh demo      what the demo shows the filesystem with
+#   setup.sh bench     what the benchmarks compare with
 #   setup.sh test      what the end-to-end tests use on top
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +11,7 @@ cd "$(dirname "$0")/.."
 SYSTEM_PACKAGES=(fuse3 libisal2)
 DEMO_PACKAGES=(attr)
 BUILD_PACKAGES=(python3 make g++)
+BENCH_PACKAGES=(e2fsprogs xfsprogs)
 TEST_PACKAGES=(python3 attr acl fio rsync git sqlite3 gcc libc6-dev tar xz-utils dcmtk strace e2fsprogs)
 
 have_package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
@@ -52,7 +54,8 @@ for part in "$@"; do
     node) install_node ;;
     system) install_packages "${SYSTEM_PACKAGES[@]}" ;;
     demo) install_packages "${DEMO_PACKAGES[@]}" ;;
+    bench) install_packages "${BENCH_PACKAGES[@]}" ;;
     test) install_packages "${TEST_PACKAGES[@]}" ;;
-    *) echo "setup: unknown part '$part', expected node, system, demo or test" >&2; exit 2 ;;
+    *) echo "setup: unknown part '$part', expected node, system, demo, bench or test" >&2; exit 2 ;;
   esac
 done

@@ -3,13 +3,20 @@
  * create and unlink changes one, and the indexes of own files and orphans, which most files enter and leave soon. They
  * are part of the shard's open transaction in all but place.
  */
-import type { Ino } from '../base/units.ts';
+import { type Ino, type Slot, slotOf } from '../base/units.ts';
+import { type PartitionKey, partitionKey } from './partition_key.ts';
 import type { Partition } from './rows.ts';
 
 export type IndexName = 'own_files' | 'orphans';
 
+/** Where rows go that were held back. */
+export interface DeferredTo {
+  partition(row: Partition): void;
+  index(ino: Ino, index: IndexName, present: boolean): void;
+}
+
 export class DeferredRows {
-  readonly #partitions = new Map<number | string, Partition>();
+  readonly #partitions = new Map<PartitionKey, Partition>();
   readonly #indexes: { readonly [name in IndexName]: Map<Ino, boolean> } = { own_files: new Map(), orphans: new Map() };
 
   get size(): number {
@@ -33,8 +40,24 @@ export class DeferredRows {
     this.#indexes[index].set(ino, present);
   }
 
+  /** As `flush`, of one slot. */
+  flushSlot(slot: Slot, to: DeferredTo): void {
+    for (const [key, partition] of this.#partitions) {
+      if (partition.slot !== slot) continue;
+      to.partition(partition);
+      this.#partitions.delete(key);
+    }
+    for (const name of ['own_files', 'orphans'] as const) {
+      for (const [ino, present] of this.#indexes[name]) {
+        if (slotOf(ino) !== slot) continue;
+        to.index(ino, name, present);
+        this.#indexes[name].delete(ino);
+      }
+    }
+  }
+
   /** Hands over all that was held back, and forgets it. */
-  flush(to: { partition(row: Partition): void; index(ino: Ino, index: IndexName, present: boolean): void }): void {
+  flush(to: DeferredTo): void {
     for (const partition of this.#partitions.values()) to.partition(partition);
     for (const [ino, present] of this.#indexes.own_files) to.index(ino, 'own_files', present);
     for (const [ino, present] of this.#indexes.orphans) to.index(ino, 'orphans', present);
@@ -46,9 +69,4 @@ export class DeferredRows {
     this.#indexes.own_files.clear();
     this.#indexes.orphans.clear();
   }
-}
-
-/** Nearly every directory has one partition: its key is a number. */
-function partitionKey(dir: Ino, index: number): number | string {
-  return index === 0 ? dir : `${dir}/${index}`;
 }

@@ -10,11 +10,16 @@ import { SIPHASH_KEY_BYTES } from '../base/siphash.ts';
 import type { Timespec } from '../base/time.ts';
 import { type Lsn, ROOT_INO, type ShardId, SLOT_COUNT, type Slot, slotOf } from '../base/units.ts';
 import { BALLAST_BYTES, Ballast } from './ballast.ts';
+import { emptyInode } from './empty_inode.ts';
 import { ShardFailure, sqliteCode } from './failure.ts';
+import { Journal } from './journal/journal.ts';
+import { HAS_JOURNAL } from './journal/recovery.ts';
+import type { JournalShape } from './journal/shape.ts';
 import { POSITION_LIMIT, partitionSlot, SINGLE_PARTITION } from './partition_map.ts';
 import type { Inode } from './rows.ts';
 import { SHARD_SCHEMA, SYSTEM_SCHEMA } from './schema.ts';
 import { ShardDatabase } from './shard_database.ts';
+import { putMeta, STORE_ID } from './shard_identity.ts';
 import { SqliteFile } from './sqlite_file.ts';
 import { SystemDatabase } from './system_database.ts';
 
@@ -38,6 +43,9 @@ export interface FormatOptions {
   readonly backing?: Backing;
   /** Default 16 MiB; 0 = none, for tests. */
   readonly ballastBytes?: number;
+  /** The store's last LSN; default 1, that of the root directory. */
+  readonly lsn?: Lsn;
+  readonly journal?: JournalShape;
 }
 
 export function systemPath(folder: string): string {
@@ -46,6 +54,10 @@ export function systemPath(folder: string): string {
 
 export function shardFolder(folder: string): string {
   return join(folder, 'shards');
+}
+
+export function journalPath(folder: string): string {
+  return join(folder, 'journal');
 }
 
 export function shardPath(folder: string, shard: number): string {
@@ -74,6 +86,9 @@ export function formatNamespace(folder: string, options: FormatOptions): Result<
   } catch (thrown) {
     return formatError(thrown);
   }
+  const { storeId, lsn = FIRST_LSN, journal: shape = {} } = options;
+  const journal = Journal.create(backing, { path: journalPath(folder), storeId, lsn, shape });
+  if (journal < 0) return errnoOf(-journal);
   const ballast = new Ballast(backing, { folder, size: options.ballastBytes ?? BALLAST_BYTES });
   const written = ballast.restore();
   // A small disk goes without: the store then gives ENOSPC a little earlier.
@@ -100,6 +115,7 @@ function makeShard(folder: string, shard: ShardId, options: FormatOptions): Resu
   try {
     const database = new ShardDatabase(file);
     database.putNumber(shard);
+    putMeta(file, STORE_ID, options.storeId);
     if (shardOfSlot(slotOf(ROOT_INO), options.shardCount) === shard) putRoot(database, options);
     if (!database.commit(FIRST_LSN)) return E.ENOSPC;
   } finally {
@@ -109,29 +125,11 @@ function makeShard(folder: string, shard: ShardId, options: FormatOptions): Resu
 
 function putRoot(database: ShardDatabase, options: FormatOptions): void {
   const { now } = options;
+  const mode = 0o040000 | ((options.rootMode ?? 0o755) & 0o7777);
   const root: Inode = {
-    ino: ROOT_INO,
-    mode: 0o040000 | ((options.rootMode ?? 0o755) & 0o7777),
+    ...emptyInode(ROOT_INO, mode, now),
     uid: options.rootUid ?? 0,
     gid: options.rootGid ?? 0,
-    nlink: 1,
-    size: 0,
-    atime: now,
-    mtime: now,
-    ctime: now,
-    btime: now,
-    rdev: 0,
-    flags: 0,
-    generation: 0,
-    layout: 'none',
-    own: undefined,
-    extents: [],
-    second: [],
-    parent: ROOT_INO,
-    position: 0,
-    project: 0,
-    retainUntilSec: 0,
-    holds: 0,
     lsn: FIRST_LSN,
     partitions: SINGLE_PARTITION,
   };
@@ -156,6 +154,7 @@ function makeSystem(folder: string, options: FormatOptions): Result<void> {
     system.putMeta('hash_key', options.hashKey ?? randomFillSync(new Uint8Array(SIPHASH_KEY_BYTES)));
     system.putMeta('shard_count', options.shardCount);
     system.putMeta('starts', 0);
+    system.putMeta(HAS_JOURNAL, 1);
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       system.putSlot(slot as Slot, shardOfSlot(slot as Slot, options.shardCount));
     }

@@ -4,16 +4,19 @@
  */
 import type { AggregateRow } from '../base/layout.ts';
 import type { Timespec } from '../base/time.ts';
-import { type Ino, type Lsn, type Slot, slotOf } from '../base/units.ts';
+import { type Ino, type Lsn, MIB, type ShardId, type Slot, slotOf } from '../base/units.ts';
 import { StoreDatabases } from './databases.ts';
 import { ShardFailure } from './failure.ts';
 import { LIST_EXTENTS, LIST_SECOND } from './mutation.ts';
+import { Placement } from './position.ts';
 import type { Dentry, Inode, Partition } from './rows.ts';
 import type { ScannedXattr, SlotSequence } from './scan.ts';
 import type { Sharer } from './system_database.ts';
 
 /** Rows of open transactions, at most. */
 const PENDING_ROWS = 20_000;
+/** Bytes of one database's log from which it is moved into the database. */
+const WAL_LIMIT = 64 * MIB;
 
 export interface LoaderOptions {
   readonly now: Timespec;
@@ -35,9 +38,20 @@ export class Loader {
     return new Loader(StoreDatabases.open(folder, { now: options.now, readOnly: false }), options.lsn);
   }
 
+  /** Where names stand in this store. */
+  placement(): Placement {
+    return new Placement(this.#databases.system.bytes('hash_key'));
+  }
+
+  /** Rows come in fastest when they come shard by shard, each in the order of its keys. */
+  shardOf(slot: Slot): ShardId {
+    return this.#databases.shardIdOf(slot);
+  }
+
   /** Number of the last START: none is given twice. */
   putStarts(starts: number): void {
     this.#databases.system.putMeta('starts', starts);
+    this.#databases.system.putMeta('generation', starts);
   }
 
   putInode(inode: Inode): void {
@@ -102,9 +116,11 @@ export class Loader {
   }
 
   #commit(): void {
-    for (const database of [...this.#databases.shards, this.#databases.system])
+    for (const database of [...this.#databases.shards, this.#databases.system]) {
       if (!database.commit(this.#lsn))
         throw new ShardFailure(`Cannot commit database ${database.file.path}: the disk is full (ENOSPC)`);
+      if (database.file.walBytes > WAL_LIMIT) database.file.checkpoint();
+    }
     this.#pending = 0;
   }
 }

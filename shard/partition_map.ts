@@ -72,6 +72,53 @@ export function withPartition(bitmap: Uint8Array, index: number): Uint8Array {
   return next;
 }
 
+/** A bitmap with one partition less, of those that have no halves of their own. */
+export function withoutPartition(bitmap: Uint8Array, index: number): Uint8Array {
+  assert(index > 0 && partitionExists(bitmap, index), `Partition ${index} cannot go`);
+  const next = bitmap.slice();
+  next[index >> 3] = (next[index >> 3] ?? 0) & ~(1 << (index & 7));
+  let length = next.length;
+  while (length > 1 && next[length - 1] === 0) length -= 1;
+  return next.subarray(0, length);
+}
+
+/** The partition that `index`, which is not 0, has split off from. */
+export function parentPartition(index: number): number {
+  assert(index > 0, 'Partition 0 has no parent');
+  return index & ~(1 << (31 - Math.clz32(index)));
+}
+
+/** A partition and its sibling: two halves of what was one. Both are leaves when neither has been halved since. */
+export interface PartitionPair {
+  readonly lower: number;
+  readonly upper: number;
+  readonly areLeaves: boolean;
+}
+
+/** Undefined for partition 0 of a directory that has no other. */
+export function partitionPair(bitmap: Uint8Array, index: number): PartitionPair | undefined {
+  const { depth } = partitionRange(bitmap, index);
+  if (depth === 0) return undefined;
+  const bit = 1 << (depth - 1);
+  const lower = index & ~bit;
+  const upper = lower | bit;
+  const areLeaves = partitionRange(bitmap, lower).depth === depth && partitionRange(bitmap, upper).depth === depth;
+  return { lower, upper, areLeaves };
+}
+
+/** What a split of partition `index` adds; undefined when it is as deep as partitions get. */
+export function nextHalf(bitmap: Uint8Array, index: number): number | undefined {
+  const { depth } = partitionRange(bitmap, index);
+  return depth === MAX_PARTITION_DEPTH ? undefined : index | (1 << depth);
+}
+
+/** All partitions of one depth, 0 to 12: for directories that are written at one go. */
+export function evenPartitions(depth: number): Uint8Array {
+  assert(depth >= 0 && depth <= MAX_PARTITION_DEPTH, `Depth ${depth}, expected 0 to ${MAX_PARTITION_DEPTH}`);
+  const bitmap = new Uint8Array(Math.max(1, 2 ** depth / 8));
+  return bitmap.fill(depth < 3 ? 2 ** (2 ** depth) - 1 : 0xff);
+}
+
 /** Where partition `index` of a directory lives. */
 export function partitionSlot(dir: Ino, index: number): Slot {
   return ((slotOf(dir) + index) % SLOT_COUNT) as Slot;

@@ -7,11 +7,12 @@ import { assert } from '../base/assert.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
 import type { AggregateRow } from '../base/layout.ts';
 import type { Timespec } from '../base/time.ts';
-import { type AggregateId, type Ino, inoOf, type Lsn, type Position, type Slot } from '../base/units.ts';
+import { type AggregateId, type Ino, inoOf, type Lsn, type Position, type ShardId, type Slot } from '../base/units.ts';
 import { INLINE_EXTENTS } from './inode_format.ts';
-import { type IndexChange, LIST_EXTENTS, LIST_SECOND, type Mutation } from './mutation.ts';
+import type { CompletedRequest } from './journal/record_codec.ts';
+import { type DentryRangeDelete, type IndexChange, LIST_EXTENTS, LIST_SECOND, type Mutation } from './mutation.ts';
 import { MutationSet, type RowKey } from './mutation_set.ts';
-import { POSITION_LIMIT, partitionIndexes, partitionIndexOf, partitionSlot } from './partition_map.ts';
+import { POSITION_LIMIT, partitionIndexes, partitionSlot } from './partition_map.ts';
 import { type Dentry, FLAG_XATTRS, type Inode, type Partition } from './rows.ts';
 import type { Sequences } from './sequences.ts';
 
@@ -20,6 +21,7 @@ export interface RecordSource {
   readonly sequences: Sequences;
   readInode(ino: Ino): Result<Inode>;
   partition(dir: Inode, index: number): Partition;
+  partitionOf(dir: Inode, position: number): { readonly index: number; readonly slot: Slot };
 }
 
 export interface DirectoryTouch {
@@ -42,6 +44,7 @@ export class Record {
   readonly #source: RecordSource;
   readonly #mutations = new MutationSet();
   readonly #minted = new Set<Ino>();
+  #request: CompletedRequest | undefined;
   #lastDentry: { readonly dir: Ino; readonly position: Position } | undefined;
 
   constructor(lsn: Lsn, source: RecordSource) {
@@ -51,6 +54,15 @@ export class Record {
 
   get mutations(): MutationSet {
     return this.#mutations;
+  }
+
+  /** The request that the record completes: sent again after a restart of the daemon, it is answered, not done again. */
+  completes(request: CompletedRequest): void {
+    this.#request = request;
+  }
+
+  get request(): CompletedRequest | undefined {
+    return this.#request;
   }
 
   /** The inode as this record will leave it; damaged and missing ones are undefined. */
@@ -137,15 +149,23 @@ export class Record {
   putDentry(dir: Inode, dentry: Dentry): void {
     assert(dentry.dir === dir.ino, 'A dentry names another directory than it is put into');
     assert(dentry.name.length >= 1 && dentry.name.length <= 255, `Name of ${dentry.name.length} bytes`);
-    const slot = partitionSlot(dir.ino, partitionIndexOf(dir.partitions, dentry.position));
-    this.#mutations.put(dentryKey(slot, dir.ino, dentry.position), { kind: 'dentry', slot, dentry });
+    this.putDentryRow(this.#source.partitionOf(dir, dentry.position).slot, dentry);
     this.#lastDentry = dentry;
   }
 
+  /** A dentry row wherever it is to lie. */
+  putDentryRow(slot: Slot, dentry: Dentry): void {
+    this.#mutations.put(dentryKey(slot, dentry.dir, dentry.position), { kind: 'dentry', slot, dentry });
+  }
+
   deleteDentry(dir: Inode, dentry: Pick<Dentry, 'position'>): void {
-    const slot = partitionSlot(dir.ino, partitionIndexOf(dir.partitions, dentry.position));
-    this.deleteDentryRow(slot, dir.ino, dentry.position);
+    this.deleteDentryRow(this.#source.partitionOf(dir, dentry.position).slot, dir.ino, dentry.position);
     this.#lastDentry = { dir: dir.ino, position: dentry.position };
+  }
+
+  /** All of a directory's rows in a slot from one position to another; of which the record puts none. */
+  deleteDentries(range: Omit<DentryRangeDelete, 'kind'>): void {
+    this.#mutations.put(rowKey('D', range.dir, range.from, range.slot), { kind: 'no-dentries', ...range });
   }
 
   /** For repairs: a dentry row wherever it lies, of a directory that need not exist. */
@@ -157,7 +177,7 @@ export class Record {
   touchDirectory(dir: Inode, touch: DirectoryTouch): void {
     const last = this.#lastDentry?.dir === dir.ino ? this.#lastDentry.position : undefined;
     const position = touch.position ?? last;
-    const index = position === undefined ? 0 : partitionIndexOf(dir.partitions, position);
+    const index = position === undefined ? 0 : this.#source.partitionOf(dir, position).index;
     const before = this.partition(dir, index);
     this.putPartition({
       ...before,
@@ -204,6 +224,21 @@ export class Record {
   /** For repairs; puts and deletes of inodes keep the indexes themselves. */
   setIndex(ino: Ino, index: 'own_files' | 'orphans', present: boolean): void {
     this.#mutations.put(rowKey('i', ino, 0, index), { kind: 'index', ino, index, present });
+  }
+
+  /** A value of system.db's table `meta`. */
+  putMeta(key: string, value: string | number): void {
+    this.#mutations.put({ table: 'm', first: 0, second: 0, third: key }, { kind: 'meta', key, value });
+  }
+
+  /** The slot is in another shard from now on: see slot_moves.ts. */
+  switchSlot(slot: Slot, to: { readonly shard: ShardId; readonly from: ShardId }): void {
+    this.#mutations.put(rowKey('o', slot), { kind: 'slot', slot, ...to });
+  }
+
+  /** The store has so many shards from now on, whose databases are there. */
+  setShardCount(count: number): void {
+    this.#mutations.put(rowKey('c', 0), { kind: 'shards', count });
   }
 
   putAggregate(row: AggregateRow): void {

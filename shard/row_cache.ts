@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Ino } from '../base/units.ts';
 import type { Mutation } from './mutation.ts';
+import { type PartitionKey, partitionKey } from './partition_key.ts';
 import type { Inode, Partition } from './rows.ts';
 
 export interface CacheLimits {
@@ -12,7 +13,7 @@ export interface CacheLimits {
 
 export class RowCache {
   readonly inodes: LRUCache<Ino, Inode>;
-  readonly #partitions: LRUCache<number | string, Partition>;
+  readonly #partitions: LRUCache<PartitionKey, Partition>;
 
   constructor(limits: CacheLimits) {
     this.inodes = new LRUCache({ max: limits.inodes });
@@ -25,6 +26,11 @@ export class RowCache {
 
   setPartition(partition: Partition): void {
     this.#partitions.set(partitionKey(partition.dir, partition.index), partition);
+  }
+
+  clear(): void {
+    this.inodes.clear();
+    this.#partitions.clear();
   }
 
   /** Follows a record that has been applied. */
@@ -46,9 +52,4 @@ export class RowCache {
         return;
     }
   }
-}
-
-/** Nearly every directory has one partition: its key is a number. */
-function partitionKey(dir: Ino, index: number): number | string {
-  return index === 0 ? dir : `${dir}/${index}`;
 }

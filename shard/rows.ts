@@ -73,18 +73,21 @@ export interface Inode {
   readonly partitions: Uint8Array;
 }
 
-export interface Partition {
+export interface PartitionName {
   readonly slot: Slot;
   readonly dir: Ino;
   /** GIGA+ number: the bit-reversed prefix of its positions. */
   readonly index: number;
+}
+
+export interface Partition extends PartitionName {
   readonly entries: number;
   /** How many of the entries are directories. */
   readonly directories: number;
   /** Last change of the partition's entries, and the record that made it. */
   readonly changed: Timespec;
   readonly lsn: Lsn;
-  /** Reserved for splitting: every position from here on has moved to the sibling; 2^53 when no split is under way. */
+  /** Of its positions those from here on still lie in the partition it splits off from; 2^53 when nothing is under way. */
   readonly boundary: number;
 }
 

@@ -3,8 +3,8 @@
  * memory stays constant and no statement is open while the caller works. Rows that the caller changes meanwhile are seen
  * in either state.
  */
-import { type Ino, type Slot, slotOf } from '../base/units.ts';
-import { inoOfRowId } from './row_id.ts';
+import { type Ino, SLOT_COUNT, type Slot, slotOf } from '../base/units.ts';
+import { firstRowIdOf, inoOfRowId, SEQUENCE_LIMIT } from './row_id.ts';
 import type { Dentry, Inode, Partition } from './rows.ts';
 import { DAMAGED, type DentryColumns, type PartitionColumns, type ShardDatabase } from './shard_database.ts';
 
@@ -72,23 +72,44 @@ type Key3 = [slot: number, dir: number, place: number];
 
 export class ShardScan {
   readonly #shard: ShardDatabase;
+  readonly #has: (slot: number) => boolean;
+  readonly #first: number;
+  readonly #last: number;
 
-  constructor(shard: ShardDatabase) {
+  /** `has`: rows of other slots are left out; `only`: all but this slot are, without being read. */
+  constructor(
+    shard: ShardDatabase,
+    options: { readonly has?: (slot: Slot) => boolean; readonly only?: Slot | undefined } = {},
+  ) {
     this.#shard = shard;
+    const { has, only } = options;
+    this.#has = has === undefined ? () => true : (slot) => has(slot as Slot);
+    this.#first = only ?? 0;
+    this.#last = only ?? SLOT_COUNT - 1;
     shard.writeDeferred();
+  }
+
+  /** Row ids below that of the first row that is wanted, and the last that may be. */
+  get #ids(): { readonly before: number; readonly to: number } {
+    return { before: firstRowIdOf(this.#first as Slot) - 1, to: firstRowIdOf((this.#last + 1) as Slot) - 1 };
+  }
+
+  #hasId(id: number): boolean {
+    return this.#has(Math.floor(id / SEQUENCE_LIMIT));
   }
 
   *dentries(): Generator<ScannedDentry | DamagedRow> {
     const statement = this.#shard.file
       .prepare<Key3, [slot: number, dir: number, ...DentryColumns]>(
-        `SELECT slot, dir, position, name, ino, type, crc FROM dentries WHERE (slot, dir, position) > (?, ?, ?) ORDER BY slot, dir, position LIMIT ${SLICE}`,
+        `SELECT slot, dir, position, name, ino, type, crc FROM dentries WHERE (slot, dir, position) > (?, ?, ?) AND slot <= ${this.#last} ORDER BY slot, dir, position LIMIT ${SLICE}`,
       )
       .raw(true);
-    let last: Key3 = [-1, 0, 0];
+    let last: Key3 = [this.#first, 0, 0];
     for (;;) {
       const slice = statement.all(...last);
       for (const [slotNumber, dirNumber, ...columns] of slice) {
         last = [slotNumber, dirNumber, columns[0]];
+        if (!this.#has(slotNumber)) continue;
         const slot = slotNumber as Slot;
         const dir = dirNumber as Ino;
         const dentry = this.#shard.dentryOfRow(slot, dir, columns);
@@ -100,13 +121,16 @@ export class ShardScan {
 
   *inodes(): Generator<Inode | DamagedRow> {
     const statement = this.#shard.file
-      .prepare<[number], [number, Buffer]>(`SELECT id, row FROM inodes WHERE id > ? ORDER BY id LIMIT ${SLICE}`)
+      .prepare<[number], [number, Buffer]>(
+        `SELECT id, row FROM inodes WHERE id > ? AND id <= ${this.#ids.to} ORDER BY id LIMIT ${SLICE}`,
+      )
       .raw(true);
-    let last = 0;
+    let last = this.#ids.before;
     for (;;) {
       const slice = statement.all(last);
       for (const [id, row] of slice) {
         last = id;
+        if (!this.#hasId(id)) continue;
         const ino = inoOfRowId(id);
         const inode = this.#shard.inodeOfRow(ino, row);
         yield inode === DAMAGED ? new DamagedRow({ table: 'inodes', slot: slotOf(ino), ino, place: 0 }) : inode;
@@ -118,14 +142,15 @@ export class ShardScan {
   *partitions(): Generator<Partition | DamagedRow> {
     const statement = this.#shard.file
       .prepare<Key3, [...Key3, ...PartitionColumns]>(
-        `SELECT slot, dir, part, entries, directories, changed_sec, changed_nsec, lsn, boundary, crc FROM partitions WHERE (slot, dir, part) > (?, ?, ?) ORDER BY slot, dir, part LIMIT ${SLICE}`,
+        `SELECT slot, dir, part, entries, directories, changed_sec, changed_nsec, lsn, boundary, crc FROM partitions WHERE (slot, dir, part) > (?, ?, ?) AND slot <= ${this.#last} ORDER BY slot, dir, part LIMIT ${SLICE}`,
       )
       .raw(true);
-    let last: Key3 = [-1, 0, 0];
+    let last: Key3 = [this.#first, 0, 0];
     for (;;) {
       const slice = statement.all(...last);
       for (const [slotNumber, dirNumber, index, ...columns] of slice) {
         last = [slotNumber, dirNumber, index];
+        if (!this.#has(slotNumber)) continue;
         const slot = slotNumber as Slot;
         const dir = dirNumber as Ino;
         const partition = this.#shard.partitionOfRow({ slot, dir, index }, columns);
@@ -138,14 +163,15 @@ export class ShardScan {
   *xattrs(): Generator<ScannedXattr | DamagedRow> {
     const statement = this.#shard.file
       .prepare<[number, Uint8Array], [number, Buffer]>(
-        `SELECT id, name FROM xattrs WHERE (id, name) > (?, ?) ORDER BY id, name LIMIT ${SLICE}`,
+        `SELECT id, name FROM xattrs WHERE (id, name) > (?, ?) AND id <= ${this.#ids.to} ORDER BY id, name LIMIT ${SLICE}`,
       )
       .raw(true);
-    let last: [number, Uint8Array] = [0, new Uint8Array(0)];
+    let last: [number, Uint8Array] = [this.#ids.before + 1, new Uint8Array(0)];
     for (;;) {
       const slice = statement.all(...last);
       for (const [id, name] of slice) {
         last = [id, name];
+        if (!this.#hasId(id)) continue;
         const ino = inoOfRowId(id);
         // One at a time: a slice of values might be 64 MiB.
         const value = this.#shard.xattr(ino, name);
@@ -159,7 +185,7 @@ export class ShardScan {
   }
 
   *symlinks(): Generator<ScannedSymlink | DamagedRow> {
-    for (const ino of this.#ids('symlinks')) {
+    for (const ino of this.#numbers('symlinks')) {
       const target = this.#shard.symlink(ino);
       if (target === undefined) continue;
       yield target === DAMAGED
@@ -172,14 +198,15 @@ export class ShardScan {
   *extentKeys(): Generator<ExtentKey> {
     const statement = this.#shard.file
       .prepare<Key3, Key3>(
-        `SELECT id, list, offset FROM extents WHERE (id, list, offset) > (?, ?, ?) ORDER BY id, list, offset LIMIT ${SLICE}`,
+        `SELECT id, list, offset FROM extents WHERE (id, list, offset) > (?, ?, ?) AND id <= ${this.#ids.to} ORDER BY id, list, offset LIMIT ${SLICE}`,
       )
       .raw(true);
-    let last: Key3 = [0, 0, 0];
+    let last: Key3 = [this.#ids.before + 1, -1, -1];
     for (;;) {
       const slice = statement.all(...last);
       for (const key of slice) {
         last = key;
+        if (!this.#hasId(key[0])) continue;
         yield { ino: inoOfRowId(key[0]), list: key[1], offset: key[2] };
       }
       if (slice.length < SLICE) return;
@@ -191,27 +218,31 @@ export class ShardScan {
       .prepare<[], [number, number]>('SELECT slot, next_sequence FROM slots ORDER BY slot')
       .raw(true)
       .all();
-    return rows.map(([slot, nextSequence]) => ({ slot: slot as Slot, nextSequence }));
+    return rows
+      .filter(([slot]) => slot >= this.#first && slot <= this.#last && this.#has(slot))
+      .map(([slot, nextSequence]) => ({ slot: slot as Slot, nextSequence }));
   }
 
   orphans(): Generator<Ino> {
-    return this.#ids('orphans');
+    return this.#numbers('orphans');
   }
 
   ownFiles(): Generator<Ino> {
-    return this.#ids('own_files');
+    return this.#numbers('own_files');
   }
 
-  *#ids(table: 'orphans' | 'own_files' | 'symlinks'): Generator<Ino> {
+  *#numbers(table: 'orphans' | 'own_files' | 'symlinks'): Generator<Ino> {
     const statement = this.#shard.file
-      .prepare<[number], number>(`SELECT id FROM ${table} WHERE id > ? ORDER BY id LIMIT ${SLICE}`)
+      .prepare<[number], number>(
+        `SELECT id FROM ${table} WHERE id > ? AND id <= ${this.#ids.to} ORDER BY id LIMIT ${SLICE}`,
+      )
       .pluck(true);
-    let last = 0;
+    let last = this.#ids.before;
     for (;;) {
       const slice = statement.all(last);
       for (const id of slice) {
         last = id;
-        yield inoOfRowId(id);
+        if (this.#hasId(id)) yield inoOfRowId(id);
       }
       if (slice.length < SLICE) return;
     }

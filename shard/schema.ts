@@ -8,6 +8,8 @@ export interface SchemaStep {
   readonly version: number;
   readonly what: string;
   readonly sql: string;
+  /** A database that lacks it can be read all the same. */
+  readonly isIndexOnly?: boolean;
 }
 
 /** `PRAGMA application_id` of every database of a store: "pacs". */
@@ -74,6 +76,12 @@ export const SHARD_SCHEMA: readonly SchemaStep[] = [
       CREATE TABLE own_files(id INTEGER PRIMARY KEY CHECK(id BETWEEN 1 AND ${MAX})) STRICT;
       CREATE TABLE orphans(id INTEGER PRIMARY KEY CHECK(id BETWEEN 1 AND ${MAX})) STRICT;
     `,
+  },
+  {
+    version: 2,
+    what: 'index of partitions being split or merged',
+    isIndexOnly: true,
+    sql: 'CREATE INDEX moving ON partitions(slot, dir, part) WHERE boundary < 9007199254740992;',
   },
 ];
 

@@ -6,13 +6,16 @@
 import { viewOf } from '../base/bytes.ts';
 import type { Extent } from '../base/layout.ts';
 import type { Ino, Lsn, Position, ShardId, Slot } from '../base/units.ts';
+import { Backlog } from './backlog.ts';
 import { DeferredRows, type IndexName } from './deferred_rows.ts';
 import { decodeExtent, encodeExtent, MAX_EXTENT_BYTES } from './extent_format.ts';
 import { decodeInode, INLINE_EXTENTS, InodeEncoder } from './inode_format.ts';
 import { type InodeDelete, type InodePut, LIST_EXTENTS, LIST_SECOND } from './mutation.ts';
 import { RowChecksums } from './row_checksum.ts';
 import { rowIdOf } from './row_id.ts';
-import type { Dentry, Inode, Partition } from './rows.ts';
+import type { Dentry, Inode, Partition, PartitionName } from './rows.ts';
+import { SlotMarks } from './slot_marks.ts';
+import { SlotRows } from './slot_rows.ts';
 import { SqliteFile, type SqliteOpen } from './sqlite_file.ts';
 
 export type DentryColumns = [position: number, name: Buffer, ino: number, type: number, crc: number];
@@ -29,7 +32,7 @@ export type PartitionColumns = [
 export const DAMAGED = Symbol('damaged');
 export type Damaged = typeof DAMAGED;
 
-/** Part of one partition, in position order. */
+/** What a directory has in one slot, or a part of it, in position order. */
 export interface DentryRange {
   readonly slot: Slot;
   readonly dir: Ino;
@@ -42,7 +45,7 @@ export interface DentryRange {
 export interface DentryRows {
   readonly rows: Dentry[];
   readonly damaged: number;
-  /** Whether the answer was cut at `DENTRY_SLICE`. */
+  /** Whether the answer was cut at the most that it holds. */
   readonly more: boolean;
   /** Position of the last row, damaged ones included; 0 when there is none. */
   readonly last: number;
@@ -53,6 +56,10 @@ const DENTRIES =
   'SELECT position, name, ino, type, crc FROM dentries WHERE slot = ? AND dir = ? AND position BETWEEN ? AND ?';
 /** Dentries that one statement of a listing fetches: about what a reply of readdir holds. */
 export const DENTRY_SLICE = 64;
+/** Dentries that one record moves from partition to partition, at most. */
+export const MOVED_ROWS = 128;
+/** What is not under way has this as its boundary: `POSITION_LIMIT`, as the partial index `moving` has it. */
+const NO_BOUNDARY = '9007199254740992';
 
 function statements(file: SqliteFile) {
   return {
@@ -61,6 +68,20 @@ function statements(file: SqliteFile) {
     dentrySlice: file
       .prepare<DentryBounds, DentryColumns>(`${DENTRIES} ORDER BY position LIMIT ${DENTRY_SLICE}`)
       .raw(true),
+    dentriesToMove: file
+      .prepare<DentryBounds, DentryColumns>(`${DENTRIES} ORDER BY position LIMIT ${MOVED_ROWS}`)
+      .raw(true),
+    dentriesToMoveBack: file
+      .prepare<DentryBounds, DentryColumns>(`${DENTRIES} ORDER BY position DESC LIMIT ${MOVED_ROWS}`)
+      .raw(true),
+    firstDentry: file
+      .prepare<DentryBounds, number>(
+        'SELECT position FROM dentries WHERE slot = ? AND dir = ? AND position BETWEEN ? AND ? ORDER BY position LIMIT 1',
+      )
+      .pluck(true),
+    deleteDentries: file.prepare<DentryBounds>(
+      'DELETE FROM dentries WHERE slot = ? AND dir = ? AND position BETWEEN ? AND ?',
+    ),
     putDentry: file.prepare<[number, number, number, Uint8Array, number, number, number]>(
       'INSERT OR REPLACE INTO dentries(slot, dir, position, name, ino, type, crc) VALUES(?, ?, ?, ?, ?, ?, ?)',
     ),
@@ -88,6 +109,12 @@ function statements(file: SqliteFile) {
     partition: file
       .prepare<[number, number, number], PartitionColumns>(
         'SELECT entries, directories, changed_sec, changed_nsec, lsn, boundary, crc FROM partitions WHERE slot = ? AND dir = ? AND part = ?',
+      )
+      .raw(true),
+    // By the partial index.
+    moving: file
+      .prepare<[], [slot: number, dir: number, index: number, ...PartitionColumns]>(
+        `SELECT slot, dir, part, entries, directories, changed_sec, changed_nsec, lsn, boundary, crc FROM partitions WHERE boundary < ${NO_BOUNDARY}`,
       )
       .raw(true),
     putPartition: file.prepare<number[]>(
@@ -127,16 +154,26 @@ const NO_NAME = new Uint8Array(0);
 
 export class ShardDatabase {
   readonly file: SqliteFile;
+  /** What is to be written later; reads see it. */
+  readonly backlog = new Backlog();
+  /** Slots that are on their way here, or have left. */
+  readonly marks: SlotMarks;
   readonly #sql: ReturnType<typeof statements>;
   readonly #encoder = new InodeEncoder();
   readonly #checksums = new RowChecksums();
   readonly #deferred = new DeferredRows();
+  readonly #deferredTo = {
+    partition: (row: Partition) => this.#writePartition(row),
+    index: (ino: Ino, index: IndexName, present: boolean) => this.#writeIndex(ino, index, present),
+  };
+  #slotRows: SlotRows | undefined;
   readonly #extentBytes = new Uint8Array(MAX_EXTENT_BYTES);
   readonly #extentView = viewOf(this.#extentBytes);
 
   constructor(file: SqliteFile) {
     this.file = file;
     this.#sql = statements(file);
+    this.marks = new SlotMarks(file);
   }
 
   static open(path: string, options: SqliteOpen): ShardDatabase {
@@ -156,16 +193,31 @@ export class ShardDatabase {
 
   /** As `SqliteFile.commit`, with the rows that were held back. */
   commit(lsn: Lsn): boolean {
-    this.writeDeferred();
-    return this.file.commit(lsn);
+    this.#flushDeferred();
+    const isDone = this.file.commit(lsn);
+    if (!isDone) this.marks.reload();
+    return isDone;
+  }
+
+  /** The rows of slots as moves see them. `sliceLimit`: rows of a step at most, for tests. */
+  slotRows(sliceLimit?: number): SlotRows {
+    this.#slotRows ??= new SlotRows(this.file, sliceLimit);
+    return this.#slotRows;
+  }
+
+  /** As `writeDeferred`, of one slot: before its rows are read as they are. */
+  writeDeferredOf(slot: Slot): void {
+    this.#deferred.flushSlot(slot, this.#deferredTo);
   }
 
   /** Writes what is held back; before anything reads those tables but by `partition`. */
   writeDeferred(): void {
-    this.#deferred.flush({
-      partition: (row) => this.#writePartition(row),
-      index: (ino, index, present) => this.#writeIndex(ino, index, present),
-    });
+    this.file.catchUp?.();
+    this.#flushDeferred();
+  }
+
+  #flushDeferred(): void {
+    this.#deferred.flush(this.#deferredTo);
   }
 
   #deferredOne(): void {
@@ -174,6 +226,8 @@ export class ShardDatabase {
   }
 
   inode(ino: Ino): Inode | Damaged | undefined {
+    const coming = this.backlog.inode(ino);
+    if (coming !== undefined) return coming ?? undefined;
     const row = this.#sql.inode.get(rowIdOf(ino));
     return row === undefined ? undefined : this.inodeOfRow(ino, row);
   }
@@ -207,7 +261,7 @@ export class ShardDatabase {
     const id = rowIdOf(inode.ino);
     const sql = this.#sql;
     this.file.willWrite();
-    sql.putInode.run(id, this.#encoder.encode(inode));
+    sql.putInode.run(id, put.row ?? this.#encoder.encode(inode));
     if ((put.lists & LIST_EXTENTS) !== 0) this.#putList(inode.ino, 0, inode.extents);
     if ((put.lists & LIST_SECOND) !== 0) this.#putList(inode.ino, 1, inode.second);
     if (put.own !== 'keep') this.setIndex(inode.ino, 'own_files', put.own === 'add');
@@ -250,15 +304,28 @@ export class ShardDatabase {
 
   /** All dentries of a range that holds few, such as the positions of one hash. */
   dentries(range: DentryRange): DentryRows {
-    return this.#rowsOf(range, this.#sql.dentries.all(range.slot, range.dir, range.from, range.to));
+    const found = this.#rowsOf(range, this.#sql.dentries.all(range.slot, range.dir, range.from, range.to));
+    return this.backlog.hasDentries(range) ? { ...found, rows: this.backlog.merged(range, found.rows) } : found;
   }
 
-  /** The first `DENTRY_SLICE` dentries of a range. */
+  /** The first `DENTRY_SLICE` dentries of a range, or fewer. */
   dentrySlice(range: DentryRange): DentryRows {
-    return this.#rowsOf(range, this.#sql.dentrySlice.all(range.slot, range.dir, range.from, range.to));
+    const found = this.#rowsOf(range, this.#sql.dentrySlice.all(range.slot, range.dir, range.from, range.to));
+    return this.backlog.hasDentries(range) ? this.#merged(range, found, { limit: DENTRY_SLICE, end: 'first' }) : found;
   }
 
-  #rowsOf(range: DentryRange, found: readonly DentryColumns[]): DentryRows {
+  /** With those that are to come, and without those that are to go, as far as the database was asked. */
+  #merged(range: DentryRange, found: DentryRows, as: { limit: number; end: 'first' | 'last' }): DentryRows {
+    const { limit, end } = as;
+    const asked = end === 'first' ? { ...range, to: found.last } : { ...range, from: found.last };
+    const rows = this.backlog.merged(found.more ? asked : range, found.rows);
+    if (end === 'last') rows.reverse();
+    if (rows.length <= limit) return { ...found, rows };
+    rows.length = limit;
+    return { ...found, rows, more: true, last: rows.at(-1)?.position ?? 0 };
+  }
+
+  #rowsOf(range: DentryRange, found: readonly DentryColumns[], limit = DENTRY_SLICE): DentryRows {
     const rows: Dentry[] = [];
     for (const columns of found) {
       const dentry = this.dentryOfRow(range.slot, range.dir, columns);
@@ -267,7 +334,7 @@ export class ShardDatabase {
     return {
       rows,
       damaged: found.length - rows.length,
-      more: found.length === DENTRY_SLICE,
+      more: found.length === limit,
       last: found.at(-1)?.[0] ?? 0,
     };
   }
@@ -278,8 +345,22 @@ export class ShardDatabase {
     return this.#checksums.dentry(slot, dentry) === crc ? dentry : undefined;
   }
 
+  /** Up to `MOVED_ROWS` dentries of a range: the first ones, or the last ones from the end backwards. */
+  dentriesToMove(range: DentryRange, end: 'first' | 'last'): DentryRows {
+    const statement = end === 'first' ? this.#sql.dentriesToMove : this.#sql.dentriesToMoveBack;
+    const found = this.#rowsOf(range, statement.all(range.slot, range.dir, range.from, range.to), MOVED_ROWS);
+    return this.backlog.hasDentries(range) ? this.#merged(range, found, { limit: MOVED_ROWS, end }) : found;
+  }
+
+  /** Where the first dentry of a range stands, readable or not. */
+  firstDentry(range: DentryRange): number | undefined {
+    this.file.catchUp?.();
+    return this.#sql.firstDentry.get(range.slot, range.dir, range.from, range.to);
+  }
+
   /** Entries and subdirectories of a range, counted; for a partition whose own row cannot tell. */
   count(range: DentryRange): readonly [entries: number, directories: number] {
+    this.file.catchUp?.();
     return this.#sql.countDentries.get(range.slot, range.dir, range.from, range.to) ?? [0, 0];
   }
 
@@ -294,17 +375,31 @@ export class ShardDatabase {
     this.#sql.deleteDentry.run(slot, dir, position);
   }
 
+  deleteDentries({ slot, dir, from, to }: DentryRange): void {
+    this.file.willWrite();
+    this.#sql.deleteDentries.run(slot, dir, from, to);
+  }
+
+  /** Partitions that are being split or merged; of a damaged row only what names it. */
+  movingPartitions(): (Partition | PartitionName)[] {
+    this.writeDeferred();
+    return this.#sql.moving.all().map(([slotNumber, dirNumber, index, ...columns]) => {
+      const name = { slot: slotNumber as Slot, dir: dirNumber as Ino, index };
+      const found = this.partitionOfRow(name, columns);
+      return found === DAMAGED ? name : found;
+    });
+  }
+
   partition(slot: Slot, dir: Ino, index: number): Partition | Damaged | undefined {
+    const coming = this.backlog.partition(dir, index);
+    if (coming !== undefined) return coming ?? undefined;
     const deferred = this.#deferred.partition(dir, index);
     if (deferred !== undefined) return deferred;
     const columns = this.#sql.partition.get(slot, dir, index);
     return columns === undefined ? undefined : this.partitionOfRow({ slot, dir, index }, columns);
   }
 
-  partitionOfRow(
-    key: { readonly slot: Slot; readonly dir: Ino; readonly index: number },
-    columns: PartitionColumns,
-  ): Partition | Damaged {
+  partitionOfRow(key: PartitionName, columns: PartitionColumns): Partition | Damaged {
     const [entries, directories, sec, nsec, lsn, boundary, crc] = columns;
     const { slot, dir, index } = key;
     const changed = { sec, nsec };
@@ -331,6 +426,8 @@ export class ShardDatabase {
   }
 
   xattr(ino: Ino, name: Uint8Array): Uint8Array | Damaged | undefined {
+    const coming = this.backlog.attached.xattr(ino, name);
+    if (coming !== undefined) return coming ?? undefined;
     const found = this.#sql.xattr.get(rowIdOf(ino), name);
     if (found === undefined) return undefined;
     const [value, crc] = found;
@@ -338,7 +435,7 @@ export class ShardDatabase {
   }
 
   xattrNames(ino: Ino): Uint8Array[] {
-    return this.#sql.xattrNames.all(rowIdOf(ino));
+    return this.backlog.attached.xattrNames(ino, this.#sql.xattrNames.all(rowIdOf(ino)));
   }
 
   putXattr(ino: Ino, name: Uint8Array, value: Uint8Array): void {
@@ -357,6 +454,8 @@ export class ShardDatabase {
   }
 
   symlink(ino: Ino): Uint8Array | Damaged | undefined {
+    const coming = this.backlog.attached.symlink(ino);
+    if (coming !== undefined) return coming ?? undefined;
     const found = this.#sql.symlink.get(rowIdOf(ino));
     if (found === undefined) return undefined;
     const [target, crc] = found;
@@ -375,7 +474,7 @@ export class ShardDatabase {
 
   /** First sequence of a slot that has not been reserved; undefined when none ever was. */
   nextSequence(slot: Slot): number | undefined {
-    return this.#sql.sequence.get(slot);
+    return this.backlog.nextSequence(slot) ?? this.#sql.sequence.get(slot);
   }
 
   putSequence(slot: Slot, next: number): void {

@@ -1,153 +1,180 @@
 /**
  * The namespace store: inodes, dentries, partitions, xattrs, symlinks over the shards, and what `system.db` holds. Reads
- * see the newest state, uncommitted changes included. Changes are made by records, one at a time:
- *
+ * (row_reader.ts) see the newest state, uncommitted changes included. Changes are made by records, one at a time:
  *     const record = store.begin();
  *     record.putInode(...); record.putDentry(...); record.touchDirectory(...);
- *     store.commit(record);      // acknowledged: visible to every later read
+ *     store.commit(record);      // acknowledged: in the journal, it survives the process; visible to every later read
  *     store.barrier();           // durable
  *
- * Rows from disk are checked. `readInode`, `findName`, `readList`, `readXattr` and `readSymlink` tell what is absent from
- * what is damaged (EIO); `inode`, `lookup` and their like answer undefined for both, after the damage has been logged.
+ * A barrier in steps, so that workers can flush what has to be flushed:
+ *
+ *     const x = store.lsn;
+ *     store.barrierBegins(nowMs);
+ *     // then the caller has the data flushed that records up to x name
+ *     store.appendBarrier(x);
+ *     const targets = store.journalFlushTargets();    // flushed by whoever has the time: `flushTarget`
+ *     store.barrierFlushed(x, outcome);
+ *     while (store.turn() === true);    // databases that were due commit: see cycle.ts
  */
 import { assert } from '../base/assert.ts';
-import type { Backing } from '../base/backing.ts';
-import { equalBytes } from '../base/bytes.ts';
-import { E, type Errno, isErrno, type Result } from '../base/errno.ts';
-import type { AggregateRow, VolumeRow } from '../base/layout.ts';
-import type { Log } from '../base/log.ts';
+import type { Backing, FlushTarget } from '../base/backing.ts';
+import { E, errnoOf, isErrno, type Result } from '../base/errno.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
-import { type Clock, EPOCH } from '../base/time.ts';
-import {
-  type AggregateId,
-  type Ino,
-  type Lsn,
-  MIB,
-  type Position,
-  type ShardId,
-  type Slot,
-  slotOf,
-} from '../base/units.ts';
+import { type Lsn, MIB, ROOT_INO, slotOf } from '../base/units.ts';
 import { applyMutations } from './apply.ts';
 import { BALLAST_BYTES, Ballast, makeRoomToOpen } from './ballast.ts';
+import { removeBroken, writeBroken } from './broken.ts';
+import type { CheckpointOutcome } from './checkpoint.ts';
 import { Committer } from './committer.ts';
 import { StoreDatabases } from './databases.ts';
 import { ShardFailure, sqliteCode } from './failure.ts';
-import { Inspection } from './inspection.ts';
-import { type Journal, MemoryJournal } from './journal.ts';
-import { POSITION_LIMIT, partitionIndexes, partitionIndexOf, partitionRange, partitionSlot } from './partition_map.ts';
-import { type NameHash, Placement, POSITIONS_PER_HASH } from './position.ts';
-import { Record } from './record.ts';
-import { RowCache } from './row_cache.ts';
-import type { Dentry, DirectoryTotals, Inode, Partition } from './rows.ts';
-import { ShardScan } from './scan.ts';
+import { journalPath } from './format.ts';
+import { type FlushOutcome, ownOutcome } from './journal/flush_outcome.ts';
+import type { Journal, Recovered } from './journal/journal.ts';
+import type { MirrorStatus } from './journal/mirror.ts';
+import type { CompletedRequest, JournalRecord } from './journal/record_codec.ts';
+import { openJournal } from './journal/recovery.ts';
+import type { SurvivingJournal } from './journal/survivor.ts';
+import { MissingShardError } from './missing_shard.ts';
+import type { NamespaceOptions } from './namespace_options.ts';
+import { makeShardFiles } from './new_shard.ts';
+import { type HowToOpen, openAsFarAsItGoes } from './open_policy.ts';
+import { Record, type RecordSource } from './record.ts';
+import { withoutPlaces } from './replay.ts';
 import { Sequences } from './sequences.ts';
-import { DAMAGED, type DentryRows } from './shard_database.ts';
-import type { Sharer } from './system_database.ts';
+import { SlotMoves } from './slot_moves.ts';
+import { StoreReader } from './store_reader.ts';
 
+export { type CheckpointOutcome, checkpointDatabase } from './checkpoint.ts';
+export type { DatabaseWatcher } from './committer.ts';
 export { ShardFailure, StoreError } from './failure.ts';
 export { type FormatOptions, formatNamespace } from './format.ts';
+export type { Recovered } from './journal/journal.ts';
+export type { CompletedRequest, JournalRecord } from './journal/record_codec.ts';
+export { SurvivingJournal } from './journal/survivor.ts';
+export type { NamespaceOptions } from './namespace_options.ts';
 export { NO_PARTITIONS, SINGLE_PARTITION } from './partition_map.ts';
 export { Record } from './record.ts';
 export { DamagedRow } from './scan.ts';
+export { loadSqlite } from './sqlite_file.ts';
 export { clampTime } from './time_format.ts';
 
-export interface NamespaceOptions {
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly readOnly?: boolean;
-  /** Default: this machine's filesystems. */
-  readonly backing?: Backing;
-  /** Rows kept in memory; defaults 65,536 inodes and 16,384 partitions. */
-  readonly cachedInodes?: number;
-  readonly cachedPartitions?: number;
-  /** Bytes of one database's log from which a barrier checkpoints it; default 64 MiB. */
-  readonly walLimit?: number;
-  /** Bytes kept free on the metadata filesystem, and those of its ballast file (0 = none); defaults 64 and 16 MiB. */
-  readonly reserveBytes?: number;
-  readonly ballastBytes?: number;
-  /** For tests: 49-bit hashes of names that collide as they wish. */
-  readonly nameHash?: NameHash;
-}
+/** In the table `meta` of system.db. */
+const BACKUP_LSN = 'backup_lsn';
+/** Rows of open transactions from which the replay of a surviving journal makes a barrier. */
+const SURVIVOR_ROWS = 50_000;
 
-/** The last range of dentries that was read for a name: LOOKUP, CREATE and its place ask for the same one in turn. */
-interface HashRange {
-  readonly dir: Ino;
-  readonly base: Position;
-  readonly found: DentryRows;
-}
-
-export class NamespaceStore {
+export class NamespaceStore extends StoreReader {
   readonly storeId: string;
-  readonly shardCount: number;
   readonly readOnly: boolean;
-  /**
-   * Whether the last barrier before this open was cut off between two commits, so that shards may disagree. Nothing may
-   * be concluded from a missing row then, nothing removed because no row names it, until fsck has run.
-   */
-  readonly torn: boolean;
+  /** Whether the machine was booted since the last START, so that what was not flushed by then may be lost. */
+  readonly rebooted: boolean;
+  readonly recovered: Recovered;
+  /** Brings slots to the shards that lack them, a step at a time. */
+  readonly moves: SlotMoves;
+  readonly #folder: string;
+  readonly #backing: Backing;
+  readonly #options: NamespaceOptions;
   readonly #databases: StoreDatabases;
   readonly #committer: Committer;
-  readonly #journal: Journal = new MemoryJournal();
-  readonly #placement: Placement;
+  readonly #journal: Journal | undefined;
   readonly #sequences: Sequences;
-  readonly #cache: RowCache;
-  readonly #log: Log;
-  readonly #source: {
-    readonly sequences: Sequences;
-    readInode(ino: Ino): Result<Inode>;
-    partition: NamespaceStore['partition'];
-  };
-  #lastRange: HashRange | undefined;
+  readonly #source: RecordSource;
   #current: Record | undefined;
   #lsn: Lsn;
-  #starts: number;
-  #rebooted = true;
+  #start: number;
+  #generation: number;
+  #broken: string | undefined;
 
-  private constructor(folder: string, databases: StoreDatabases, options: NamespaceOptions) {
+  private constructor(
+    folder: string,
+    databases: StoreDatabases,
+    options: NamespaceOptions & { broken: string | undefined },
+  ) {
+    super(databases, options);
     const { system } = databases;
     const backing = options.backing ?? new PosixBacking();
+    this.#folder = folder;
+    this.#backing = backing;
+    this.#options = options;
     this.#databases = databases;
-    this.#log = options.log;
     this.readOnly = options.readOnly === true;
     this.storeId = system.text('store_id');
-    this.shardCount = databases.shards.length;
-    this.#starts = system.number('starts');
-    this.#lsn = databases.highestLsn();
-    this.torn = this.#lsn > system.file.lsn;
-    this.#placement = new Placement(system.bytes('hash_key'), options.nameHash);
-    this.#cache = new RowCache({
-      inodes: options.cachedInodes ?? 65_536,
-      partitions: options.cachedPartitions ?? 16_384,
+    const { journal, recovered, lost } = openJournal(databases, {
+      path: journalPath(folder),
+      backing,
+      storeId: this.storeId,
+      bootId: options.bootId ?? '',
+      readOnly: this.readOnly,
+      // What is missing is given up once that is written down.
+      isRepair: options.isRepair === true && options.broken !== undefined,
+      log: options.log,
+      segments: options.journal?.segments,
+      mirrors: options.journal?.folders,
+      retainBytes: options.journal?.retainBytes,
     });
+    this.#journal = journal;
+    this.recovered = recovered;
+    this.rebooted = journal?.rebooted ?? true;
+    this.#lsn = recovered.cutAt;
+    const starts = system.number('starts');
+    this.#start = Math.max(starts, journal?.start ?? 0);
+    this.#generation = Math.max(system.optionalNumber('generation') ?? starts, journal?.generation ?? 0);
+    this.#broken = options.broken ?? lost;
+    if (this.backupLsn !== undefined) journal?.noteBackup(this.backupLsn);
     this.#sequences = new Sequences((slot) => databases.shardOf(slot).nextSequence(slot));
     this.#source = {
       sequences: this.#sequences,
       readInode: (ino) => this.readInode(ino),
       partition: (dir, index) => this.partition(dir, index),
+      partitionOf: (dir, position) => this.partitionOf(dir, position),
     };
+    this.readMoving();
     this.#committer = new Committer(databases, {
       folder,
       backing,
-      journal: this.#journal,
+      journal,
       ballast: new Ballast(backing, { folder, size: options.ballastBytes ?? BALLAST_BYTES }),
       clock: options.clock,
       log: options.log,
-      walLimit: options.walLimit ?? 64 * MIB,
+      walLimit: options.walLimit ?? 4 * MIB,
       reserve: options.reserveBytes ?? 64 * MIB,
+      shardTxnRows: options.shardTxnRows ?? 1_000,
+      shardTxnMs: options.shardTxnMs ?? 5_000,
+      watch: options.watch,
+      onLoss: (reason) => this.markBroken(reason),
+    });
+    this.moves = new SlotMoves(databases, this.#committer, {
+      clock: options.clock,
+      log: options.log,
+      shardTxnRows: options.shardTxnRows ?? 1_000,
+      sliceLimit: options.sliceLimit,
+      low: () => this.low(),
+      begin: () => this.begin(),
+      commit: (record) => this.commit(record),
     });
   }
 
-  /** Opens the metadata folder of a store; throws `StoreError` when it holds none, or none that this pacsfs can serve. */
+  /**
+   * Opens the metadata folder of a store and applies what its journal has and its databases lack; one that is read only
+   * does so in memory, and nothing is written. Throws `StoreError` when it holds no store, or none that can be served.
+   */
   static open(folder: string, options: NamespaceOptions): NamespaceStore {
-    const backing = options.backing ?? new PosixBacking();
-    if (options.readOnly !== true) makeRoomToOpen(backing, folder, options.log);
-    const databases = StoreDatabases.open(folder, { now: options.clock.now(), readOnly: options.readOnly === true });
+    return openAsFarAsItGoes(folder, options, (how) => NamespaceStore.#open(folder, how));
+  }
+
+  static #open(folder: string, options: HowToOpen): NamespaceStore {
+    const { backing, readOnly } = options;
+    if (!readOnly) makeRoomToOpen(backing, folder, options.log);
+    const rehearsal = readOnly && !isErrno(backing.stat(journalPath(folder)));
+    const allowMissing = readOnly && options.allowMissing === true;
+    const how = { readOnly, rehearsal, allowMissing, allowUnfinished: options.isRepair === true };
+    const databases = StoreDatabases.open(folder, { now: options.clock.now(), ...how });
     try {
-      const store = new NamespaceStore(folder, databases, options);
-      if (store.torn)
-        options.log.warn({ lsn: store.lsn }, 'The last barrier was cut off: shards may disagree, run fsck');
-      return store;
+      const [missing] = databases.missing.filter(({ shard }) => shard === databases.shardIdOf(slotOf(ROOT_INO)));
+      // Nothing can be reached without it.
+      if (missing !== undefined) throw new MissingShardError(missing);
+      return new NamespaceStore(folder, databases, options);
     } catch (thrown) {
       databases.close();
       throw thrown;
@@ -163,210 +190,39 @@ export class NamespaceStore {
     return this.#committer.durable;
   }
 
-  /** Number of the newest START: raised by `raiseStart`, 0 in a store that was never mounted. */
-  get generation(): number {
-    return this.#starts;
+  /** Number of the newest START of a daemon: raised by `raiseStart`, 0 in a store that was never mounted. */
+  get start(): number {
+    return this.#start;
   }
 
-  /** Whether the machine was booted since the start before this one, so that what was not flushed by then may be lost. */
-  get rebooted(): boolean {
-    return this.#rebooted;
+  /** Mount generation: raised by every mount, unchanged when a daemon takes over a live one. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /**
-   * Raises the count of starts and makes it durable, before anything is named by it; returns the new number. `bootId` tells
-   * one boot of the machine from the next; the empty one, of nobody knows when, is never the same.
+   * Notes a start of a daemon, durably, before anything is named by it; returns its number. `takeover`: the mount is live,
+   * and what it was told stays true. Claims nothing of records before it: those a barrier has yet to cover.
    */
-  raiseStart(bootId = ''): number {
+  raiseStart({ takeover = false }: { readonly takeover?: boolean } = {}): number {
     assert(!this.readOnly, 'A store opened for reading has no start');
     const { system } = this.#databases;
-    this.#rebooted = bootId === '' || system.optionalText('boot_id') !== bootId;
-    this.#starts += 1;
-    const isNoted = this.#committer.commitSystem(() => {
-      system.putMeta('starts', this.#starts);
-      system.putMeta('boot_id', bootId);
-    });
-    if (!isNoted) throw new ShardFailure('Cannot note the start of the daemon: the metadata disk is full');
-    return this.#starts;
+    const start = this.#start + 1;
+    const generation = this.#generation + (takeover ? 0 : 1);
+    const noted = this.#writable.raiseStart({ start, generation, bootId: this.#options.bootId ?? '' });
+    if (noted === -E.ENOSPC.number)
+      throw new ShardFailure('Cannot note the start of the daemon: the metadata disk is full');
+    if (noted < 0) throw this.#journalFailure('note the start of the daemon in', noted);
+    this.#start = start;
+    this.#generation = generation;
+    system.putMeta('starts', start);
+    system.putMeta('generation', generation);
+    return start;
   }
 
-  // ---- Reading one row ----
-
-  inode(ino: Ino): Inode | undefined {
-    const found = this.readInode(ino);
-    return isErrno(found) ? undefined : found;
-  }
-
-  /** ENOENT: there is no such inode. EIO: its row is damaged. */
-  readInode(ino: Ino): Result<Inode> {
-    const cached = this.#cache.inodes.get(ino);
-    if (cached !== undefined) return cached;
-    try {
-      const found = this.#databases.shardOf(slotOf(ino)).inode(ino);
-      if (found === undefined) return E.ENOENT;
-      if (found === DAMAGED) return this.#damaged('inodes', ino);
-      this.#cache.inodes.set(ino, found);
-      return found;
-    } catch (thrown) {
-      return this.#unreadable(thrown, ino);
-    }
-  }
-
-  lookup(dir: Inode, name: Uint8Array): Dentry | undefined {
-    const found = this.findName(dir, name);
-    return isErrno(found) ? undefined : found;
-  }
-
-  /** ENOENT: no such name. EIO: a damaged row may be the one. */
-  findName(dir: Inode, name: Uint8Array): Result<Dentry> {
-    const range = this.#hashRange(dir, this.#placement.base(name));
-    if (isErrno(range)) return range;
-    for (const dentry of range.rows) if (equalBytes(dentry.name, name)) return dentry;
-    return range.damaged > 0 ? E.EIO : E.ENOENT;
-  }
-
-  /** A free position for a name that the directory lacks. ENOSPC: 16 names have its hash. EIO: see `findName`. */
-  placeFor(dir: Inode, name: Uint8Array): Result<Position> {
-    const base = this.#placement.base(name);
-    const range = this.#hashRange(dir, base);
-    if (isErrno(range)) return range;
-    if (range.damaged > 0) return E.EIO;
-    let free = base as number;
-    for (const { position } of range.rows) {
-      if (position !== free) break;
-      free += 1;
-    }
-    return free < base + POSITIONS_PER_HASH ? (free as Position) : E.ENOSPC;
-  }
-
-  #hashRange(dir: Inode, base: Position): Result<DentryRows> {
-    const last = this.#lastRange;
-    if (last !== undefined && last.base === base && last.dir === dir.ino) return last.found;
-    const slot = this.partitionOf(dir, base).slot;
-    const to = base + POSITIONS_PER_HASH - 1;
-    try {
-      const shard = this.#databases.shardOf(slot);
-      const found = shard.dentries({ slot, dir: dir.ino, from: base, to });
-      if (found.damaged > 0) this.#damaged('dentries', dir.ino);
-      this.#lastRange = { dir: dir.ino, base, found };
-      return found;
-    } catch (thrown) {
-      return this.#unreadable(thrown, dir.ino);
-    }
-  }
-
-  xattr(ino: Ino, name: Uint8Array): Uint8Array | undefined {
-    const found = this.readXattr(ino, name);
-    return isErrno(found) ? undefined : found;
-  }
-
-  /** ENODATA: no such attribute. EIO: its row is damaged. */
-  readXattr(ino: Ino, name: Uint8Array): Result<Uint8Array> {
-    try {
-      const found = this.#databases.shardOf(slotOf(ino)).xattr(ino, name);
-      return found === DAMAGED ? this.#damaged('xattrs', ino) : (found ?? E.ENODATA);
-    } catch (thrown) {
-      return this.#unreadable(thrown, ino);
-    }
-  }
-
-  /** Names of an inode's attributes, in the order of their bytes. */
-  xattrNames(ino: Ino): Uint8Array[] {
-    return this.#databases.shardOf(slotOf(ino)).xattrNames(ino);
-  }
-
-  symlinkTarget(ino: Ino): Uint8Array | undefined {
-    const found = this.readSymlink(ino);
-    return isErrno(found) ? undefined : found;
-  }
-
-  /** ENOENT: the inode has no target. EIO: its row is damaged. */
-  readSymlink(ino: Ino): Result<Uint8Array> {
-    try {
-      const found = this.#databases.shardOf(slotOf(ino)).symlink(ino);
-      return found === DAMAGED ? this.#damaged('symlinks', ino) : (found ?? E.ENOENT);
-    } catch (thrown) {
-      return this.#unreadable(thrown, ino);
-    }
-  }
-
-  // ---- Directories ----
-
-  /** Where a new directory's inode belongs; all others take the slot of the partition that holds their name. */
-  slotForDirectory(parent: Ino, name: Uint8Array): Slot {
-    return this.#placement.slotForDirectory(parent, name);
-  }
-
-  /** Which partition holds a position, and the slot that it lives in. */
-  partitionOf(dir: Inode, position: number): { readonly index: number; readonly slot: Slot } {
-    const index = partitionIndexOf(dir.partitions, position);
-    return { index, slot: partitionSlot(dir.ino, index) };
-  }
-
-  /** A row that is missing or damaged is counted anew: a wrong 0 would let a full directory be removed. */
-  partition(dir: Inode, index: number): Partition {
-    const cached = this.#cache.partition(dir.ino, index);
-    if (cached !== undefined) return cached;
-    const slot = partitionSlot(dir.ino, index);
-    const shard = this.#databases.shardOf(slot);
-    let found = shard.partition(slot, dir.ino, index);
-    if (found === undefined || found === DAMAGED) {
-      this.#damaged('partitions', dir.ino);
-      const { start, end } = partitionRange(dir.partitions, index);
-      const [entries, directories] = shard.count({ slot, dir: dir.ino, from: start, to: end - 1 });
-      const lsn = 0 as Lsn;
-      found = { slot, dir: dir.ino, index, entries, directories, changed: EPOCH, lsn, boundary: POSITION_LIMIT };
-    }
-    this.#cache.setPartition(found);
-    return found;
-  }
-
-  /**
-   * Entries of a directory and its times: those of whichever of its own row and its partitions was written last. A put of
-   * the row carries the times that were effective before, so at equal LSNs the partition is the newer.
-   */
-  totals(dir: Inode): DirectoryTotals {
-    let { mtime, ctime, lsn } = dir;
-    let entries = 0;
-    let directories = 0;
-    for (const index of partitionIndexes(dir.partitions)) {
-      const partition = this.partition(dir, index);
-      entries += partition.entries;
-      directories += partition.directories;
-      if (partition.lsn < lsn) continue;
-      lsn = partition.lsn;
-      mtime = partition.changed;
-      ctime = partition.changed;
-    }
-    return { entries, directories, mtime, ctime };
-  }
-
-  /** Up to `limit` dentries with positions above `after`, in order; throws `ShardFailure` when SQLite cannot read. */
-  list(dir: Inode, after: number, limit: number): Dentry[] {
-    const found = this.readList(dir, after, limit);
-    if (isErrno(found)) throw new ShardFailure(`Cannot list directory ${dir.ino}: the database is damaged`);
-    return found;
-  }
-
-  /** As `list`, but EIO for a database that cannot be read. Damaged dentries are logged and left out. */
-  readList(dir: Inode, after: number, limit: number): Result<Dentry[]> {
-    const found: Dentry[] = [];
-    let from = after + 1;
-    try {
-      while (found.length < limit && from < POSITION_LIMIT) {
-        const index = partitionIndexOf(dir.partitions, from);
-        const slot = partitionSlot(dir.ino, index);
-        const { end } = partitionRange(dir.partitions, index);
-        const part = this.#databases.shardOf(slot).dentrySlice({ slot, dir: dir.ino, from, to: end - 1 });
-        if (part.damaged > 0) this.#damaged('dentries', dir.ino);
-        const wanted = limit - found.length;
-        found.push(...(part.rows.length > wanted ? part.rows.slice(0, wanted) : part.rows));
-        from = part.more ? part.last + 1 : end;
-      }
-      return found;
-    } catch (thrown) {
-      return this.#unreadable(thrown, dir.ino);
-    }
+  /** What a request has made that a daemon before this one carried out in the same mount generation. */
+  executed(unique: bigint): CompletedRequest | undefined {
+    return this.#journal?.executed(unique);
   }
 
   // ---- Changing ----
@@ -382,35 +238,232 @@ export class NamespaceStore {
   commit(record: Record): Lsn {
     assert(record === this.#current, 'The record is not the one begun last, or was committed before');
     this.#current = undefined;
+    const { lsn, mutations, request } = record;
+    if (mutations.size > 0) this.#commit({ lsn, mutations, completes: request });
+    return this.#lsn;
+  }
+
+  #commit(record: JournalRecord): void {
     const { mutations } = record;
-    if (mutations.size === 0) return this.#lsn;
     // Order: journal first (from there on it survives the process), then the open transactions, then memory.
-    this.#journal.append([{ lsn: record.lsn, mutations }]);
+    let appended = this.#writable.append(record);
+    if (appended === -E.ENOSPC.number && this.#committer.makeRoom()) appended = this.#writable.append(record);
+    if (appended < 0) throw this.#journalFailure('append to', appended);
+    this.#databases.applying.lsn = record.lsn;
     try {
       applyMutations(this.#databases, mutations);
     } catch (thrown) {
       throw new ShardFailure(`Cannot apply record ${record.lsn}: SQLite says ${sqliteCode(thrown)}`, { cause: thrown });
     }
     for (const mutation of mutations) {
-      this.#cache.apply(mutation);
+      this.applied(mutation);
       if (mutation.kind === 'sequence') this.#sequences.committed(mutation.slot, mutation.next);
-      else if (mutation.kind === 'dentry' || mutation.kind === 'no-dentry') this.#lastRange = undefined;
     }
     this.#lsn = record.lsn;
-    return record.lsn;
   }
 
   /**
-   * Makes every committed record survive power loss. The caller has flushed the data that they name. ENOSPC: the disk
-   * is full; all stays applied, and a later barrier tries again. Throws `ShardFailure` for any other refusal: what was
-   * acknowledged may be lost, and the daemon must end.
+   * Makes every committed record survive power loss, and commits it. The caller has flushed the data that they name.
+   * ENOSPC: the disk is full; all stays applied, and a later barrier tries again. Throws `ShardFailure` for any other
+   * refusal: what was acknowledged may be lost, and the daemon must end.
    */
   barrier(): Result<Lsn> {
-    const outcome = this.#committer.barrier(this.#lsn);
-    return isErrno(outcome) ? outcome : this.#lsn;
+    this.#committer.openAll();
+    const lsn = this.#lsn;
+    if (lsn > this.durableLsn) {
+      const appended = this.appendBarrier(lsn);
+      if (isErrno(appended)) return appended;
+      this.barrierFlushed(lsn, this.#writable.flush());
+    }
+    const outcome = this.#committer.commitAll();
+    return isErrno(outcome) ? outcome : lsn;
   }
 
-  /** Rows written since the last barrier: the open transactions' size, which the caller bounds by barriers. */
+  /** Says in the journal that all up to `lsn` is durable, once `journalFlushTargets` are flushed. ENOSPC: no room. */
+  appendBarrier(lsn: Lsn): Result<void> {
+    const appended = this.#writable.appendBarrier(lsn);
+    if (appended === -E.ENOSPC.number) return E.ENOSPC;
+    if (appended < 0) throw this.#journalFailure('append to', appended);
+  }
+
+  /** What is to be flushed before the barrier appended last is complete. Whoever takes them tells `barrierFlushed`. */
+  journalFlushTargets(): FlushTarget[] {
+    return this.#writable.takeFlushTargets();
+  }
+
+  /**
+   * What has come of the targets of the barrier up to `lsn`: one outcome (0 or -errno) for all, or each with its own. One of
+   * the store's own journal that failed breaks the store; one of another folder ends the journal there.
+   */
+  barrierFlushed(lsn: Lsn, outcomes: number | readonly FlushOutcome[]): void {
+    const drop = (path: string, error: number) => this.#writable.dropMirror(path, error);
+    const outcome = typeof outcomes === 'number' ? outcomes : ownOutcome(outcomes, journalPath(this.#folder), drop);
+    const flushed = this.#writable.flushed(lsn, outcome);
+    if (flushed < 0) throw this.#journalFailure('flush', outcome);
+    this.#committer.barrierDone(lsn);
+  }
+
+  // ---- The databases' cycle, in steps ----
+
+  /** Whether a transaction has become so long or old, or the journal so full, that a barrier should be made. */
+  isDue(nowMs: number): boolean {
+    return this.#committer.isDue(nowMs);
+  }
+
+  /** A barrier up to `lsn` begins: transactions that are due take no more rows, so that it covers all of them. */
+  barrierBegins(nowMs: number): void {
+    this.#committer.barrierBegins(nowMs);
+  }
+
+  /**
+   * Commits a database that the last barrier covers, or writes rows that came meanwhile: a few milliseconds of work. True
+   * when there is more to do at once. ENOSPC: as for `barrier`.
+   */
+  turn(): Result<boolean> {
+    return this.#committer.turn();
+  }
+
+  /** Has workers begin the logs that are empty, so that no first commit flushes one: for those who go on with `turn`. */
+  beginLogs(): void {
+    this.#committer.beginLogs();
+  }
+
+  /** Databases whose logs are to be moved by a worker, by their paths: see `Cycle.takeMoves`. */
+  takeMoves(wait?: (path: string) => void): string[] {
+    return this.#committer.takeMoves(wait);
+  }
+
+  /** Throws `ShardFailure` when a write or flush has failed. */
+  moved(path: string, outcome: CheckpointOutcome): void {
+    this.#committer.moved(path, outcome);
+  }
+
+  /** Whether so many rows wait to be written that what workers move has to be waited for. */
+  get mustWait(): boolean {
+    return this.#committer.mustWait;
+  }
+
+  // ---- Shards ----
+
+  /** Adds shards, empty at first: see `moves`. EEXIST: a database that is none of this store's is in the place of one. */
+  addShards(count: number): Result<void> {
+    const { storeId, shardCount: from } = this;
+    const { clock, watch } = this.#options;
+    const lsn = Math.min(this.#lsn, this.durableLsn) as Lsn;
+    const files = {
+      storeId,
+      from,
+      count,
+      now: clock.now(),
+      lsn,
+      backing: this.#backing,
+      added: (path: string) => watch?.added?.(path),
+    };
+    const made = makeShardFiles(this.#folder, files);
+    if (isErrno(made)) return made;
+    const record = this.begin();
+    record.setShardCount(from + count);
+    this.commit(record);
+    this.#committer.noteShards();
+  }
+
+  // ---- Backup ----
+
+  /** The records from `lsn` on, of those the journal still has: see `holdJournal`. */
+  journalFrom(lsn: Lsn): Iterable<JournalRecord> {
+    return this.#journal?.readFrom(lsn) ?? [];
+  }
+
+  /** Keeps every record from now on in the journal, until `release` is called: for a backup under way. */
+  holdJournal(): { readonly lsn: Lsn; readonly release: () => void } {
+    const lsn = (this.#lsn + 1) as Lsn;
+    return { lsn, release: this.#writable.hold(lsn) };
+  }
+
+  /** A backup with everything below `firstLsn` is complete: the journal's other folders need not keep it. */
+  noteBackup(firstLsn: Lsn): void {
+    this.#writable.noteBackup(firstLsn);
+    const record = this.begin();
+    record.putMeta(BACKUP_LSN, firstLsn);
+    this.commit(record);
+  }
+
+  /** First LSN that the newest complete backup lacks; undefined when there is none. */
+  get backupLsn(): Lsn | undefined {
+    return this.#databases.system.optionalNumber(BACKUP_LSN) as Lsn | undefined;
+  }
+
+  /**
+   * Applies what a surviving journal has and this store, restored from a backup, lacks; durable after the next `barrier`.
+   * ERANGE: it begins too late for this backup. Returns the number of records.
+   */
+  replaySurvivor(survivor: SurvivingJournal): Result<number> {
+    if (survivor.firstLsn > this.#lsn + 1 && survivor.lastLsn > this.#lsn) return E.ERANGE;
+    let replayed = 0;
+    for (const found of survivor.records((this.#lsn + 1) as Lsn)) {
+      if (found === undefined || found.lsn !== this.#lsn + 1) return E.EUCLEAN;
+      this.#commit({ ...found, mutations: [...withoutPlaces(found.mutations)] });
+      replayed += 1;
+      if (this.pendingRows < SURVIVOR_ROWS) continue;
+      const outcome = this.barrier();
+      if (isErrno(outcome)) return outcome;
+    }
+    // Of lists that did not change a journal knows only the lengths.
+    this.forgetRows();
+    this.#start = Math.max(this.#start, survivor.start);
+    this.#generation = Math.max(this.#generation, survivor.generation);
+    this.#databases.system.putMeta('starts', this.#start);
+    this.#databases.system.putMeta('generation', this.#generation);
+    return replayed;
+  }
+
+  /** The folders besides its own that the journal is written to, and those that were to be and are not. */
+  journalFolders(): MirrorStatus[] {
+    return this.#journal?.mirrors() ?? [];
+  }
+
+  // ---- Broken ----
+
+  /** Why the store takes no changes until it has been repaired; undefined while it is whole. */
+  get broken(): string | undefined {
+    return this.#broken;
+  }
+
+  /** Writes the mark that outlives this process, before anything else is done about a loss. */
+  markBroken(reason: string): void {
+    if (this.#broken !== undefined) return;
+    this.#broken = reason;
+    if (this.readOnly) return;
+    const written = writeBroken(this.#backing, this.#folder, { reason, at: this.#options.clock.now() });
+    if (written < 0) this.#options.log.error({ errno: -written, reason }, 'Cannot write the mark BROKEN');
+  }
+
+  /** For `fsck --repair`, after everything has been checked. */
+  clearBroken(): Result<void> {
+    const removed = removeBroken(this.#backing, this.#folder);
+    if (removed < 0) return errnoOf(-removed);
+    this.#broken = undefined;
+  }
+
+  /** For a repair: shards that it has made anew (refill.ts) are whole with the next `barrier`. */
+  finishShards(): void {
+    this.#databases.finish();
+  }
+
+  get #writable(): Journal {
+    assert(this.#journal !== undefined && !this.readOnly, 'A store opened for reading takes no records');
+    return this.#journal;
+  }
+
+  #journalFailure(action: string, outcome: number): ShardFailure {
+    const { name } = errnoOf(-outcome);
+    if (outcome !== -E.ENOSPC.number) this.markBroken(`Cannot ${action} the journal: ${name}`);
+    return new ShardFailure(`Cannot ${action} the journal in ${this.#folder}: ${name}`);
+  }
+
+  // ---- The databases' cycle ----
+
+  /** Rows in the databases' open transactions, which the caller bounds by barriers. */
   get pendingRows(): number {
     return this.#committer.pendingRows;
   }
@@ -420,7 +473,16 @@ export class NamespaceStore {
     return this.#committer.low();
   }
 
-  /** Whether that filesystem is so full that nothing may grow, files of its own disk neither: see `Committer`. */
+  /** Whether nothing should be added while workers are at a barrier or at logs: see `Committer`. */
+  get isBehind(): boolean {
+    return this.#committer.isBehind;
+  }
+
+  /** Whether barriers should come early; whether nothing may grow, files of its own disk neither: see `Committer`. */
+  tight(): boolean {
+    return this.#committer.tight();
+  }
+
   critical(): boolean {
     return this.#committer.critical();
   }
@@ -430,70 +492,9 @@ export class NamespaceStore {
     this.#committer.checkpoint();
   }
 
-  /** Without a barrier before it, records since the last one are dropped. */
+  /** Without a barrier before it, records since the last one are in the journal only, and dropped after a reboot. */
   close(): void {
+    this.#journal?.close();
     this.#databases.close();
-  }
-
-  // ---- What belongs to no directory ----
-
-  volumes(): VolumeRow[] {
-    return this.#databases.system.volumes();
-  }
-
-  aggregates(): AggregateRow[] {
-    return [...this.#databases.system.aggregates()];
-  }
-
-  /** Inodes that name a shared range. */
-  sharers(aggregate: AggregateId, rangeStart: number): Ino[] {
-    return this.#databases.system.sharers(aggregate, rangeStart);
-  }
-
-  allSharers(): Iterable<Sharer> {
-    return this.#databases.system.allSharers();
-  }
-
-  // ---- Walking over everything ----
-
-  /** All rows of one shard (0 to `shardCount` - 1), in slices. */
-  scan(shard: number): ShardScan {
-    const database = this.#databases.shards[shard];
-    assert(database !== undefined, `Shard ${shard}, expected 0 to ${this.shardCount - 1}`);
-    return new ShardScan(database);
-  }
-
-  shardOf(slot: Slot): ShardId {
-    return this.#databases.shardIdOf(slot);
-  }
-
-  /** What fsck and dump ask beyond that. */
-  inspect(): Inspection {
-    return new Inspection(this.#databases, this.#placement);
-  }
-
-  /** Inodes without a name (open, or left over from before the mount). */
-  *orphans(): Generator<Ino> {
-    for (const shard of this.#databases.shards) yield* new ShardScan(shard).orphans();
-  }
-
-  /** Inodes whose bytes are in own files. */
-  *ownFileInodes(): Generator<Ino> {
-    for (const shard of this.#databases.shards) yield* new ShardScan(shard).ownFiles();
-  }
-
-  // ---- Damage ----
-
-  #damaged(table: string, ino: Ino): Errno {
-    this.#log.error({ table, ino }, 'Damaged or missing row: run fsck');
-    return E.EIO;
-  }
-
-  /** SQLite could not read a page: EIO for whoever asked. Anything else is a bug and goes on. */
-  #unreadable(thrown: unknown, ino: Ino): Errno {
-    const code = sqliteCode(thrown);
-    if (!code.startsWith('SQLITE_CORRUPT') && !code.startsWith('SQLITE_IOERR')) throw thrown;
-    this.#log.error({ code, ino }, 'Cannot read a database: run fsck');
-    return E.EIO;
   }
 }

@@ -9,6 +9,7 @@ import {
   type Slot,
   type VolumeId,
 } from '../base/units.ts';
+import { Backlog } from './backlog.ts';
 import { StoreError } from './failure.ts';
 import { SqliteFile, type SqliteOpen } from './sqlite_file.ts';
 
@@ -66,6 +67,8 @@ export interface Sharer {
 
 export class SystemDatabase {
   readonly file: SqliteFile;
+  /** What is to be written later: `sharers` sees it, whoever else reads has it written first. */
+  readonly backlog = new Backlog();
   readonly #sql: ReturnType<typeof statements>;
 
   constructor(file: SqliteFile) {
@@ -77,33 +80,46 @@ export class SystemDatabase {
     return new SystemDatabase(SqliteFile.open(path, options));
   }
 
+  /** Nothing is held back here. */
+  writeDeferred(): void {}
+
   /** As `SqliteFile.commit`. */
   commit(lsn: Lsn): boolean {
     return this.file.commit(lsn);
   }
 
   text(key: string): string {
-    const value = this.#sql.getMeta.get(key);
+    const value = this.#meta(key);
     if (typeof value !== 'string') throw this.#missing(key);
     return value;
   }
 
   /** A text that earlier versions or starts may not have left. */
   optionalText(key: string): string | undefined {
-    const value = this.#sql.getMeta.get(key);
+    const value = this.#meta(key);
     return typeof value === 'string' ? value : undefined;
   }
 
+  optionalNumber(key: string): number | undefined {
+    const value = this.#meta(key);
+    return typeof value === 'number' ? value : undefined;
+  }
+
   number(key: string): number {
-    const value = this.#sql.getMeta.get(key);
+    const value = this.#meta(key);
     if (typeof value !== 'number') throw this.#missing(key);
     return value;
   }
 
   bytes(key: string): Uint8Array {
-    const value = this.#sql.getMeta.get(key);
+    const value = this.#meta(key);
     if (!(value instanceof Uint8Array)) throw this.#missing(key);
     return value;
+  }
+
+  #meta(key: string): unknown {
+    this.file.catchUp?.();
+    return this.#sql.getMeta.get(key);
   }
 
   putMeta(key: string, value: string | number | Uint8Array): void {
@@ -146,6 +162,7 @@ export class SystemDatabase {
   *aggregates(): Generator<AggregateRow> {
     let last = 0;
     for (;;) {
+      this.file.catchUp?.();
       const slice = this.#sql.aggregates.all(last);
       for (const [id, volume, state, written, live, newestMtimeSec, lastReadDay] of slice) {
         last = id;
@@ -175,12 +192,13 @@ export class SystemDatabase {
   }
 
   sharers(aggregate: AggregateId, rangeStart: number): Ino[] {
-    return this.#sql.sharers.all(aggregate, rangeStart) as Ino[];
+    return this.backlog.sharers(aggregate, rangeStart, this.#sql.sharers.all(aggregate, rangeStart) as Ino[]);
   }
 
   *allSharers(): Generator<Sharer> {
     let last: readonly [number, number, number] = [0, 0, 0];
     for (;;) {
+      this.file.catchUp?.();
       const slice = this.#sql.allSharers.all(last[0], last[1], last[2]);
       for (const row of slice) {
         last = row;

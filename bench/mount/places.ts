@@ -1,4 +1,7 @@
-/** The two places that a benchmark compares: a store's mount, and a plain folder of the same disk. */
+/**
+ * The two places that a benchmark compares: a store's mount, and a plain folder of the same disk. PACSFS_BENCH_OPTIONS are
+ * the mount's (`-o`).
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +22,11 @@ export class Places {
   readonly mounted: string;
   readonly #store: string;
 
-  constructor(parent: string) {
+  readonly #program: string;
+
+  /** `program`: another build than this one. */
+  constructor(parent: string, program: string = PACSFS) {
+    this.#program = program;
     this.folder = mkdtempSync(join(parent, 'pacsfs-bench-'));
     this.plain = join(this.folder, 'plain');
     this.mounted = join(this.folder, 'mnt');
@@ -31,7 +38,8 @@ export class Places {
   }
 
   mount(): void {
-    this.#pacsfs(['mount', this.#store, this.mounted]);
+    const options = process.env['PACSFS_BENCH_OPTIONS'];
+    this.#pacsfs(['mount', ...(options === undefined ? [] : ['-o', options]), this.#store, this.mounted]);
   }
 
   unmount(): void {
@@ -55,6 +63,10 @@ export class Places {
   /** Messages by kind since the mount. */
   messages(): Readonly<{ [name: string]: number }> {
     return this.#status().requests;
+  }
+
+  daemonPid(): number {
+    return this.#status().daemonPid;
   }
 
   /** Processor seconds of the mount's processes so far, and the memory that they have in use (bytes). */
@@ -83,6 +95,6 @@ export class Places {
   }
 
   #pacsfs(args: readonly string[]): string {
-    return execFileSync(PACSFS, args, { timeout: COMMAND_MS, encoding: 'utf8' });
+    return execFileSync(this.#program, args, { timeout: COMMAND_MS, encoding: 'utf8' });
   }
 }

@@ -12,7 +12,10 @@ import { decodeBatchForget, decodeFirst64, decodeRead } from './requests.ts';
 export function openDirectory(x: Exchange): number {
   const result = x.operations.openDirectory(x.caller, x.ino);
   if (isErrno(result)) return result === E.ENOSYS ? fail(E.EIO) : fail(result);
-  x.opened({ ino: x.ino, handle: result.handle, directory: true });
+  const { ino } = x;
+  x.whenSent((wasTaken) => {
+    if (!wasTaken) x.operations.releaseDirectory(ino, result.handle);
+  });
   return encodeOpen(x.replyView, PAYLOAD, result);
 }
 
@@ -41,7 +44,7 @@ function list(x: Exchange, plus: boolean): number {
 }
 
 export function flushDirectory(x: Exchange): number {
-  return x.settle(x.operations.flushDirectory(x.ino));
+  return x.answer(x.operations.flushDirectory(x.ino), () => 0);
 }
 
 export function forget(x: Exchange): number {

@@ -1,6 +1,7 @@
 /** Handlers of the opcodes that look up, make, move and remove names. */
 import { E, isErrno, type Result } from '../../base/errno.ts';
 import type { Ino } from '../../base/units.ts';
+import type { CompletedRequest } from '../requests.ts';
 import { type Entry, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../types.ts';
 import { type Exchange, fail } from './exchange.ts';
 import { entryName, entryNames, lookupName, nameAndTarget } from './names.ts';
@@ -8,10 +9,16 @@ import { BODY, linkInBytes, mkdirInBytes, mknodInBytes, PAYLOAD, rename2InBytes,
 import { encodeEntry, encodeNoEntry } from './replies.ts';
 import { decodeFirst64, decodeMkdir, decodeMknod, decodeRenameFlags } from './requests.ts';
 
+export const DOT = Uint8Array.of(0x2e);
 const RENAME_FLAGS = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
 
 export function replyEntry(x: Exchange, result: Result<Entry>): number {
   return isErrno(result) ? fail(result) : encodeEntry(x.replyView, PAYLOAD, result);
+}
+
+/** The name was made by an earlier daemon: what is there now is its entry. */
+export function entryAgain(x: Exchange, { ino }: CompletedRequest): number {
+  return replyEntry(x, x.operations.lookup(x.caller, ino, DOT));
 }
 
 export function replyNothing(result: Result<void>): number {
@@ -79,5 +86,5 @@ function renameWith(x: Exchange, fixedBytes: number, flags: number): number {
   const target = decodeFirst64(x.requestView);
   if (!(target >= 1) || (flags & ~RENAME_FLAGS) !== 0) return fail(E.EINVAL);
   const to = { parent: target as Ino, name: names.second, flags };
-  return replyNothing(x.operations.rename(x.caller, { parent: x.ino, name: names.first }, to));
+  return x.answer(x.operations.rename(x.caller, { parent: x.ino, name: names.first }, to), () => 0);
 }

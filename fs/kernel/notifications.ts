@@ -8,6 +8,7 @@ import type { Ino } from '../../base/units.ts';
 import { NotifyCode, outHeaderBytes, PAYLOAD } from './protocol.ts';
 
 const invalInodeBytes = 24;
+const RESEND_MINOR_VERSION = 40;
 
 function notification(code: number, payloadBytes: number): Uint8Array {
   const message = new Uint8Array(outHeaderBytes + payloadBytes);
@@ -24,6 +25,11 @@ export function invalidateAttributes(node: Ino): Uint8Array {
   setU53(view, PAYLOAD, node);
   setI64(view, PAYLOAD + 8, -1);
   return message;
+}
+
+/** Whether the kernel knows RESEND: from protocol 7.40, Linux 6.9. It need not be negotiated. */
+export function canResend({ minor }: { readonly minor: number }): boolean {
+  return minor >= RESEND_MINOR_VERSION;
 }
 
 /** Asks for every unanswered request once more, with bit 63 of `unique` set. */

@@ -83,7 +83,7 @@ export function encodeNoEntry(view: DataView, at: number, validSec: number): num
 export function encodeOpen(view: DataView, at: number, open: OpenReply): number {
   setU53(view, at, open.handle);
   view.setUint32(at + 8, open.openFlags, true);
-  view.setInt32(at + 12, 0, true);
+  view.setInt32(at + 12, open.backingId ?? 0, true);
   return openOutBytes;
 }
 

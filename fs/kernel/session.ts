@@ -1,5 +1,6 @@
 /** The conversation with the kernel over one /dev/fuse descriptor: read a message, have it served, write the reply. */
 import { assert } from '../../base/assert.ts';
+import { Durations } from '../../base/durations.ts';
 import { E, errnoOf } from '../../base/errno.ts';
 import { read, write } from '../../base/libc.ts';
 import type { Log } from '../../base/log.ts';
@@ -35,12 +36,19 @@ export type Served = 'idle' | 'busy' | 'unmounted';
 
 /** So many failed reads of the device without one good in between are a bug, not bad luck. */
 const READ_FAILURES_MAX = 64;
+/** Requests between two looks at what else is to be done, and bytes of a message from which it waits for one. */
+const BETWEEN_REQUESTS = 4;
+const LARGE_BYTES = 131_072;
+/** Fewer than the requests that the journal remembers as carried out (1,024). */
+const UNANSWERED_MAX = 1_000;
 /** Not among the errors that the rest of the code knows. */
 const ECONNABORTED = 103;
 
 export class Session {
   /** Requests by opcode; 0 counts those of unknown opcodes. */
   readonly counts = new Float64Array(OPCODE_LIMIT);
+  /** From reading a request until its reply has been written, or it is put off: all that time it has this thread. */
+  readonly serving = new Durations();
   readonly #device: Device;
   readonly #log: Log;
   readonly #exchange: Exchange;
@@ -65,9 +73,19 @@ export class Session {
     return this.#exchange.negotiated;
   }
 
+  /** From reading a request that was put off until its reply was written: most of them wait for a disk. */
+  get puttingOff(): Durations {
+    return this.#exchange.puttingOff;
+  }
+
   /** Requests whose answer an operation has put off. */
   get deferredReplies(): number {
     return this.#exchange.deferredReplies;
+  }
+
+  /** True while so many requests are carried out and not answered that no more may be: a successor knows only the last ones. */
+  get isFull(): boolean {
+    return this.#exchange.deferredReplies >= UNANSWERED_MAX;
   }
 
   /** Requests read so far. */
@@ -84,10 +102,14 @@ export class Session {
     return named;
   }
 
-  /** Reads and answers up to `budget` requests, and never waits for one. */
-  serve(budget: number): Served {
+  /**
+   * Reads and answers up to `budget` requests, and never waits for one. `between` is called every few requests and before
+   * each large one, which may take as long as many others: it may send replies, and serve no request.
+   */
+  serve(budget: number, between?: (isLarge: boolean) => void): Served {
     const exchange = this.#exchange;
     for (let left = budget; left > 0 && !this.#unmounted; left -= 1) {
+      if (this.isFull) return 'idle';
       const received = this.#device.read(exchange.request);
       if (received < 0) {
         if (received === -E.EAGAIN.number) return 'idle';
@@ -95,14 +117,18 @@ export class Session {
         continue;
       }
       this.#readFailures = 0;
+      const beganMs = performance.now();
       if (received < inHeaderBytes) {
         this.#log.error({ received }, 'Dropped a message from the kernel that is shorter than its header');
         continue;
       }
+      const isLarge = received >= LARGE_BYTES;
+      if (isLarge || left % BETWEEN_REQUESTS === 0) between?.(isLarge);
       const length = dispatch(exchange, received);
       this.counts[exchange.opcode] = (this.counts[exchange.opcode] ?? 0) + 1;
       this.#served += 1;
       if (length > 0) this.#reply(length);
+      this.serving.record(performance.now() - beganMs);
     }
     return this.#unmounted ? 'unmounted' : 'busy';
   }
@@ -132,8 +158,8 @@ export class Session {
   #reply(length: number): void {
     const exchange = this.#exchange;
     const outcome = this.#transmit(exchange.reply.subarray(0, length));
+    exchange.sent(outcome >= 0);
     if (outcome >= 0) return;
-    exchange.undo();
     // A reply that the kernel finds wrong leaves the client waiting unless a plain one follows.
     if (outcome === -E.EINVAL.number && length > outHeaderBytes) {
       this.#transmit(exchange.reply.subarray(0, exchange.finish(-E.EIO.number)));

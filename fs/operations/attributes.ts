@@ -1,6 +1,6 @@
 /** GETATTR and SETATTR. */
 
-import { E, errnoOf, isErrno, type Result } from '../../base/errno.ts';
+import { E, type Errno, errnoOf, isErrno, type Result } from '../../base/errno.ts';
 import type { Extent } from '../../base/layout.ts';
 import type { Ino } from '../../base/units.ts';
 import type { Record } from '../../shard/record.ts';
@@ -8,6 +8,7 @@ import { FLAG_ACL_ACCESS, type Inode } from '../../shard/rows.ts';
 import { chmodAcl, parseAcl, serialiseAcl } from '../acl.ts';
 import { beginChange, dropPrivileges, noteChange, releaseExtents, withoutPrivileges } from '../contents.ts';
 import { type Core, MAX_FILE_SIZE, PERMISSION_BITS, S_IFDIR, S_IFMT, S_IFREG } from '../core.ts';
+import { mentionAgain } from '../mention_again.ts';
 import { settle } from '../settle.ts';
 import type { AttributeChanges, AttributesReply, Caller } from '../types.ts';
 import { ACL_ACCESS } from './xattrs.ts';
@@ -32,7 +33,8 @@ export function setAttributes(
     if (isErrno(done)) return done;
     inode = dropPrivileges(core, done, { bits: changes.killPrivileges === true });
   }
-  return core.attributesReply(changeRow(core, inode, changes));
+  const row = changeRow(core, inode, changes);
+  return isErrno(row) ? row : core.attributesReply(row);
 }
 
 /** Sets the size of a regular file; a packed one is only cut, no byte is copied. */
@@ -48,7 +50,7 @@ export function truncate(core: Core, inode: Inode, size: number): Result<Inode> 
   core.packer.cancel(inode.ino);
   const done = change.file.truncate(size);
   if (done >= 0) {
-    noteChange(core, live, 0);
+    noteChange(live, 0);
     live.size = size;
     if (size === 0) live.copied = [];
   }
@@ -57,8 +59,8 @@ export function truncate(core: Core, inode: Inode, size: number): Result<Inode> 
   return done < 0 ? errnoOf(-done) : (core.namespace.inode(inode.ino) ?? change.inode);
 }
 
-/** Everything but the size, in one record. */
-function changeRow(core: Core, inode: Inode, changes: AttributeChanges): Inode {
+/** Everything but the size, in one record; of an unsettled file the own file is told its time too, for it is believed. */
+function changeRow(core: Core, inode: Inode, changes: AttributeChanges): Result<Inode> {
   const now = core.now();
   const time = (value: AttributeChanges['atime']) => (value === 'now' ? now : value);
   const mode = newMode(inode, changes);
@@ -78,17 +80,27 @@ function changeRow(core: Core, inode: Inode, changes: AttributeChanges): Inode {
     mtime: time(changes.mtime) ?? base.mtime,
     ctime: changes.ctime ?? now,
   };
-  const live = core.live.find(inode.ino);
-  if (live?.size !== undefined) {
-    if (changes.mtime !== undefined) live.mtime = row.mtime;
-    live.ctime = row.ctime;
+  if (changes.mtime !== undefined) {
+    const told = tellModified(core, row);
+    if (told !== undefined) return told;
   }
   const record = core.namespace.begin();
   if (changes.mode !== undefined) followMode(core, record, row);
   core.put(record, row);
   core.commit(record);
+  if (isOwnerChange || mode !== undefined || changes.mtime !== undefined) mentionAgain(core, row);
   // The stored row has its record's LSN, by which the times of directories are chosen.
   return core.namespace.inode(row.ino) ?? row;
+}
+
+function tellModified(core: Core, row: Inode): Errno | undefined {
+  const live = core.unsettled(row);
+  if (live === undefined || row.own === undefined) return undefined;
+  const file = core.data.openOwn(row.own);
+  if (isErrno(file)) return file;
+  const told = file.setModified(row.mtime);
+  live.isStale = true;
+  return told < 0 ? errnoOf(-told) : undefined;
 }
 
 /** chown(2) drops setuid and setgid of everything but directories, whoever calls it. */

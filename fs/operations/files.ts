@@ -6,12 +6,15 @@ import type { Ino } from '../../base/units.ts';
 import type { Inode } from '../../shard/rows.ts';
 import { beginChange, type Change, currentSize, dropPrivileges, noteChange, replaceByEmpty } from '../contents.ts';
 import { type Core, MAX_FILE_SIZE, S_IFDIR, S_IFMT, S_IFREG } from '../core.ts';
+import type { LiveFile } from '../live_files.ts';
+import { chooseMode, endMode } from '../open_mode.ts';
 import { settle } from '../settle.ts';
 import { extentsOfRange, noteCopied } from '../sharing.ts';
 import {
   type Caller,
   FOPEN_KEEP_CACHE,
   FOPEN_NOFLUSH,
+  FOPEN_PASSTHROUGH,
   type OpenReply,
   type ReadRequest,
   type WriteRequest,
@@ -21,13 +24,19 @@ import { reclaimOrphan } from './remove.ts';
 
 const O_ACCMODE = 3;
 const O_RDONLY = 0;
-const O_TRUNC = 0o1000;
+const O_RDWR = 2;
+export const O_TRUNC = 0o1000;
+const O_DSYNC = 0o10000;
 const O_NOATIME = 0o1000000;
+/** Flags that an open file has: those that only the open itself was about are none of them. */
+const HANDLE_FLAGS = 0x7fffffff & ~(0o100 | 0o200 | O_TRUNC);
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 /** Bytes that one COPY_FILE_RANGE copies at most, so that others are not kept waiting; callers ask again. */
 const COPY_AT_MOST = 8 * 1024 * 1024;
 const COPY_BUFFER = 1024 * 1024;
+/** A file of this size takes the host long to empty. */
+const LARGE_BYTES = 16 * 1024 * 1024;
 
 export function open(core: Core, caller: Caller, ino: Ino, flags: number): Result<OpenReply> {
   const inode = core.inode(ino);
@@ -44,31 +53,89 @@ export function open(core: Core, caller: Caller, ino: Ino, flags: number): Resul
     if (failed !== undefined) return failed;
   }
   if (!core.options.readOnly) core.data.noteRead(inode.extents);
-  return countOpen(core, inode, flags);
+  return countOpen(core, core.namespace.inode(ino) ?? inode, flags);
 }
 
-/** Counts a handle and makes the answer to OPEN or CREATE. The handle is the open flags: nothing to lose in a restart. */
-export function countOpen(core: Core, inode: Inode, flags: number): OpenReply {
-  const writes = (flags & O_ACCMODE) !== O_RDONLY;
+/**
+ * Counts a handle and makes the answer to OPEN or CREATE. The handle is the open flags: nothing to lose in a restart.
+ * ENFILE, ENOSPC: the open table is full.
+ */
+export function countOpen(core: Core, inode: Inode, flags: number): Result<OpenReply> {
+  const handle = handleOf(flags);
   const live = core.live.of(inode);
+  const row = chooseMode(core, inode, { live, writes: handle.writes });
+  if (isErrno(row)) return notOpened(core, live, row);
+  const refused = core.openTable.opening(inode.ino, handle);
+  if (refused !== undefined) return notOpened(core, live, refused);
   live.handles += 1;
   live.forgotten = false;
-  if (writes) {
+  if (isUnseen(flags)) live.isMappable = true;
+  if (handle.writes) {
     live.writers += 1;
     live.version += 1;
     core.packer.cancel(inode.ino);
   }
-  // A read from the page cache tells nobody: where relatime would note an access, the next read has to come here.
-  const keep = core.wantsAccess(inode, live.size === undefined ? inode : live) ? 0 : FOPEN_KEEP_CACHE;
-  return { handle: flags & 0x7fffffff, openFlags: keep | FOPEN_NOFLUSH };
+  const reply = { handle: flags & HANDLE_FLAGS, openFlags: FOPEN_NOFLUSH };
+  if (live.mode !== 'passthrough' || row.own === undefined) {
+    core.openTable.setMode(inode.ino, 'cached');
+    return { ...reply, openFlags: reply.openFlags | keepCache(core, row) };
+  }
+  core.passthrough?.note(live, row.own);
+  core.forgetCachedOpen(row);
+  if (handle.writes) {
+    live.isWrittenUnseen = true;
+    live.unflushed = true;
+    // What msync flushes there is found again after a power cut if the own file has a name by then.
+    if (handle.maps) core.data.ownFlushed(row.own);
+  }
+  // No read will come; who opens a file to change it may never read.
+  if ((flags & O_ACCMODE) === O_RDONLY && (flags & O_NOATIME) === 0) core.noteAccess(row, core.unsettled(row) ?? row);
+  return { ...reply, openFlags: reply.openFlags | FOPEN_PASSTHROUGH, backingId: live.backingId };
 }
 
+function notOpened(core: Core, live: LiveFile, why: Errno): Errno {
+  if (live.handles === 0) endMode(core, live);
+  core.live.dropIfIdle(live);
+  return why;
+}
+
+/** What an open file may do; of the open flags that a handle is. */
+export function handleOf(flags: number): { readonly writes: boolean; readonly maps: boolean } {
+  const access = flags & O_ACCMODE;
+  return { writes: access !== O_RDONLY, maps: access === O_RDWR };
+}
+
+/**
+ * Whether the kernel may keep the pages that it has: once this daemon has answered an open of the same layout without it,
+ * so that none are from a layout that was served otherwise. And a read from the page cache tells nobody: where relatime
+ * would note an access, the next read has to come here.
+ */
+function keepCache(core: Core, inode: Inode): number {
+  const isKnown = core.noteCachedOpen(inode);
+  return isKnown && !core.wantsAccess(inode, core.unsettled(inode) ?? inode) ? FOPEN_KEEP_CACHE : 0;
+}
+
+/** Whether a handle with these flags may change a file by a mapping, or must have what it writes on the disk at once. */
+export function isUnseen(flags: number): boolean {
+  return (flags & O_ACCMODE) === O_RDWR || isSynchronous(flags);
+}
+
+/** O_SYNC and O_DSYNC: the former has the latter's bit. */
+export function isSynchronous(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_RDONLY && (flags & O_DSYNC) !== 0;
+}
+
+/** A handle that nobody has counted is closed too, where a FORGET seemed to say that there was none. */
 export function release(core: Core, ino: Ino, handle: number): void {
+  core.openTable.releasing(ino);
   const live = core.live.find(ino);
-  if (live === undefined || live.handles === 0) return;
-  live.handles -= 1;
-  if ((handle & O_ACCMODE) !== O_RDONLY) live.writers -= 1;
+  if (live === undefined) return;
+  if (live.handles > 0) {
+    live.handles -= 1;
+    if (handleOf(handle).writes && live.writers > 0) live.writers -= 1;
+  }
   if (live.handles > 0) return;
+  endMode(core, live);
   settle(core, live);
   core.live.dropIfIdle(live);
   if (live.forgotten) reclaimOrphan(core, ino);
@@ -77,12 +144,12 @@ export function release(core: Core, ino: Ino, handle: number): void {
 export function read(core: Core, request: ReadRequest, into: Uint8Array): number {
   const inode = core.inode(request.ino);
   if (isErrno(inode)) return -inode.number;
-  const live = core.live.find(inode.ino);
+  const live = core.unsettled(inode);
   const size = live?.size ?? inode.size;
   const length = Math.min(into.length, size - request.offset);
   if (length <= 0) return 0;
   const target = length === into.length ? into : into.subarray(0, length);
-  if ((request.handle & O_NOATIME) === 0) core.noteAccess(inode, live?.size === undefined ? inode : live);
+  if ((request.handle & O_NOATIME) === 0) core.noteAccess(inode, live ?? inode);
   if (inode.own === undefined) return core.data.read(inode.extents, { offset: request.offset, length, size }, target);
   const file = core.data.openOwn(inode.own);
   if (isErrno(file)) return lostBytes(core, inode, file.name);
@@ -106,21 +173,21 @@ export function write(core: Core, request: WriteRequest, from: Uint8Array): numb
   if (count < 0) {
     undoGrowth(core, change, before);
     // Bytes that were there before may have been overwritten.
-    if (request.offset < before) noteChange(core, live, 0);
+    if (request.offset < before) noteChange(live, 0);
     return count;
   }
-  noteChange(core, live, end);
+  noteChange(live, end);
   dropPrivileges(core, change.inode, { bits: request.killPrivileges });
   return count;
 }
 
 /** The last room is for the rows: neither copies out of aggregates nor longer files may take it. */
-function mayGrow(core: Core, inode: Inode, end: number): boolean {
+export function mayGrow(core: Core, inode: Inode, end: number): boolean {
   return (inode.layout === 'own' && end <= currentSize(core, inode)) || !core.namespace.critical();
 }
 
 /** What failed may have lengthened the own file; that must not show when the file grows later. */
-function undoGrowth(core: Core, { inode, file }: Change, size: number): void {
+export function undoGrowth(core: Core, { inode, file }: Change, size: number): void {
   const stat = file.stat();
   if (!isErrno(stat) && stat.size === size) return;
   if (file.truncate(size) < 0) core.markBroken(`Cannot cut the own file of inode ${inode.ino} back to its size`);
@@ -144,10 +211,10 @@ export function allocate(core: Core, request: ReadRequest, range: { mode: number
   const done = change.file.allocate(mode, { offset: request.offset, length });
   if (done < 0) {
     undoGrowth(core, change, before);
-    if ((mode & ~FALLOC_KEEP_SIZE) !== 0) noteChange(core, change.live, 0);
+    if ((mode & ~FALLOC_KEEP_SIZE) !== 0) noteChange(change.live, 0);
     return errnoOf(-done);
   }
-  noteChange(core, change.live, keepSize ? 0 : end);
+  noteChange(change.live, keepSize ? 0 : end);
   dropPrivileges(core, change.inode, { bits: false });
 }
 
@@ -206,10 +273,10 @@ export function copyRange(
   const count = copyBytes(core, { inode: fresh, offset: from.offset }, { ...change, offset: to.offset }, length);
   if (count < length) undoGrowth(core, change, count > 0 ? Math.max(before, to.offset + count) : before);
   if (count <= 0) {
-    if (to.offset < before) noteChange(core, change.live, 0);
+    if (to.offset < before) noteChange(change.live, 0);
     return count;
   }
-  noteChange(core, change.live, to.offset + count);
+  noteChange(change.live, to.offset + count);
   change.live.copied = remembered;
   const range = { offset: from.offset, length: count, to: to.offset };
   noteCopied(change.live, fresh.layout === 'packed' ? extentsOfRange(fresh.extents, range) : undefined, from.ino);
@@ -244,16 +311,32 @@ function copyBytes(
   return done;
 }
 
+/** Privileges go first: a record that says that the file was emptied is the last of what this open changes. */
 function truncateAtOpen(core: Core, caller: Caller, inode: Inode): Errno | undefined {
+  const clean = dropPrivileges(core, inode, { bits: caller.uid !== 0 });
   const live = core.live.find(inode.ino);
-  const unused = (live === undefined || live.handles === 0) && inode.nlink > 0;
-  let done = unused ? replaceByEmpty(core, inode) : E.ENOSPC;
+  const unused = live === undefined || live.handles === 0;
+  // The bytes of a large one go behind a barrier, where nobody waits for it.
+  // Nor may it change its own file under handles that the kernel has tied to that.
+  const mayReplace = unused || (live.mode !== 'passthrough' && currentSize(core, inode) >= LARGE_BYTES);
+  const isReplaced = inode.nlink > 0 && mayReplace;
+  let done = isReplaced ? replaceByEmpty(core, clean) : E.ENOSPC;
   // On a full disk it is emptied in place, which needs no room.
-  if (done === E.ENOSPC) done = truncate(core, inode, 0);
+  if (done === E.ENOSPC) done = emptyInPlace(core, clean);
   if (isErrno(done)) return done;
   core.packer.cancel(inode.ino);
-  dropPrivileges(core, done, { bits: caller.uid !== 0 });
   return undefined;
+}
+
+/** The record tells nothing but that it was done: doing it again could take bytes that others wrote since. */
+function emptyInPlace(core: Core, inode: Inode): Result<Inode> {
+  const done = truncate(core, inode, 0);
+  if (isErrno(done) || core.request === undefined) return done;
+  const record = core.namespace.begin();
+  core.completes(record, done.ino);
+  core.put(record, done);
+  core.commit(record);
+  return core.namespace.inode(done.ino) ?? done;
 }
 
 function lostBytes(core: Core, inode: Inode, why: string): number {

@@ -7,6 +7,8 @@ import type { DirectoryRequest, ListedEntry } from '../types.ts';
 
 /** Entries fetched at a time: a few more than fit the kernel's usual 4 KiB. */
 const SLICE = 64;
+/** So long inodes are fetched for one READDIRPLUS: the rest is asked for again. */
+const PLUS_MS = 2;
 const DOT = new TextEncoder().encode('.');
 const DOT_DOT = new TextEncoder().encode('..');
 /** Cookies of `.` and `..`; names begin at FIRST_POSITION. */
@@ -24,6 +26,7 @@ export function listDirectory(
   if (dir.nlink === 0) return;
   if (!takeDots(dir, request.cookie, take)) return;
   let after = Math.max(request.cookie, FIRST_POSITION - 1);
+  const plusEndMs = request.plus ? core.clock.monotonicMs() + PLUS_MS : Number.POSITIVE_INFINITY;
   for (;;) {
     const slice = core.namespace.readList(dir, after, SLICE);
     if (isErrno(slice)) return slice;
@@ -33,6 +36,8 @@ export function listDirectory(
       const entry = inode === undefined ? undefined : core.entry(inode);
       if (!take({ name, ino, type, cookie: position, entry })) return;
       after = position;
+      // Each inode may be a page from the disk: nobody else is to wait for a hundred of them, the first entry least.
+      if (request.plus && core.clock.monotonicMs() > plusEndMs) return;
     }
     if (slice.length < SLICE) return;
   }

@@ -1,15 +1,15 @@
 /** LOOKUP, and everything that makes an inode or a name: CREATE, MKNOD, MKDIR, SYMLINK, LINK, TMPFILE. */
-import { E, isErrno, type Result } from '../../base/errno.ts';
+import { E, type Errno, isErrno, type Result } from '../../base/errno.ts';
 import type { Timespec } from '../../base/time.ts';
 import { type Ino, ROOT_INO, type Slot, slotOf } from '../../base/units.ts';
 import type { Record } from '../../shard/record.ts';
 import { FLAG_ACL_ACCESS, FLAG_ACL_DEFAULT, FLAG_UNSETTLED, FLAG_XATTRS, type Inode } from '../../shard/rows.ts';
 import { createFromDefault, parseAcl, serialiseAcl } from '../acl.ts';
-import { startLive } from '../contents.ts';
 import {
   type Core,
   dentryType,
   LINK_MAX,
+  type NewOwn,
   PERMISSION_BITS,
   S_IFDIR,
   S_IFLNK,
@@ -17,6 +17,7 @@ import {
   S_IFREG,
   S_ISGID,
 } from '../core.ts';
+import { startLive } from '../live_files.ts';
 import { addName, type FreePlace, findName, freePlace, type Place } from '../names.ts';
 import { settle } from '../settle.ts';
 import type { Caller, Entry, NewNode, OpenReply } from '../types.ts';
@@ -96,10 +97,11 @@ export function create(
   if (isErrno(made)) return made;
   const record = core.namespace.begin();
   const mode = S_IFREG | (node.mode & PERMISSION_BITS);
-  const base = newInode(core, record, { caller, node: { ...node, mode }, place });
-  const inode = addOwn(base, made.name);
-  const entry = name(core, record, place, inode);
-  return { entry, open: openNew(core, inode, at.flags) };
+  const { time } = made;
+  const inode = addOwn(newInode(core, record, { caller, node: { ...node, mode }, place, time }), made.name);
+  const open = openNew(core, inode, at.flags);
+  if (isErrno(open)) return undo(core, inode.ino, { made, why: open });
+  return { entry: name(core, record, place, inode), open };
 }
 
 export function createUnnamed(
@@ -116,11 +118,15 @@ export function createUnnamed(
   const record = core.namespace.begin();
   const mode = S_IFREG | (node.mode & PERMISSION_BITS);
   const place = { dir, name: new Uint8Array(0), position: 0 };
-  const base = newInode(core, record, { caller, node: { ...node, mode }, place, slot: slotOf(dir.ino) });
+  const { time } = made;
+  const base = newInode(core, record, { caller, node: { ...node, mode }, place, slot: slotOf(dir.ino), time });
   const inode = addOwn({ ...base, nlink: 0 }, made.name);
+  const open = openNew(core, inode, at.flags);
+  if (isErrno(open)) return undo(core, inode.ino, { made, why: open });
+  core.completes(record, inode.ino);
   core.put(record, inode);
   core.commit(record);
-  return { entry: core.entry(inode), open: openNew(core, inode, at.flags) };
+  return { entry: core.entry(inode), open };
 }
 
 export function makeLink(core: Core, ino: Ino, at: Place): Result<Entry> {
@@ -132,7 +138,6 @@ export function makeLink(core: Core, ino: Ino, at: Place): Result<Entry> {
   if (isErrno(place)) return place;
   const now = core.now();
   const live = core.live.find(ino);
-  if (live !== undefined) live.ctime = now;
   const record = core.namespace.begin();
   const entry = name(core, record, place, { ...inode, nlink: inode.nlink + 1, ctime: now });
   // An O_TMPFILE may get its name through a descriptor that no RELEASE will follow.
@@ -143,6 +148,7 @@ export function makeLink(core: Core, ino: Ino, at: Place): Result<Entry> {
 /** Puts the inode and its new name into the record and commits it. */
 function name(core: Core, record: Record, place: FreePlace, inode: Inode): Entry {
   const named: Inode = { ...inode, parent: place.dir.ino, position: place.position };
+  core.completes(record, inode.ino);
   const type = dentryType(inode.mode);
   const now = core.now();
   addName(
@@ -160,9 +166,17 @@ function addOwn(inode: Inode, own: NonNullable<Inode['own']>): Inode {
   return { ...inode, layout: 'own', own, flags: inode.flags | FLAG_UNSETTLED };
 }
 
-function openNew(core: Core, inode: Inode, flags: number): OpenReply {
+/** No row has named the own file. */
+function undo(core: Core, ino: Ino, { made, why }: { readonly made: NewOwn; readonly why: Errno }): Errno {
+  core.live.delete(ino);
+  core.data.removeOwn(made.name);
+  return why;
+}
+
+/** Counted before its record: from there on nothing may fail. */
+function openNew(core: Core, inode: Inode, flags: number): Result<OpenReply> {
   const live = core.live.of(inode);
-  startLive(live, inode);
+  startLive(live, inode, { isNew: true });
   live.copied = [];
   return countOpen(core, inode, flags);
 }
@@ -174,12 +188,14 @@ interface NewInode {
   readonly place: Pick<FreePlace, 'dir' | 'name'> & { readonly position: number };
   /** Default: the slot of the partition that holds the name. */
   readonly slot?: Slot;
+  /** Default: now. */
+  readonly time?: Timespec;
 }
 
 /** The row of a new inode, owner, group and permissions by the rules; xattrs it inherits go into the record. */
 function newInode(core: Core, record: Record, made: NewInode): Inode {
   const { caller, node, place } = made;
-  const now: Timespec = core.now();
+  const now = made.time ?? core.now();
   const inSlot = made.slot ?? core.namespace.partitionOf(place.dir, place.position).slot;
   const number = record.newIno(inSlot);
   const isDirectory = (node.mode & S_IFMT) === S_IFDIR;

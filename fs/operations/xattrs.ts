@@ -149,8 +149,7 @@ function putChanged(
 ): void {
   const row = (inode.mode & S_IFMT) === S_IFDIR ? core.withTotals(inode) : inode;
   const ctime = core.now();
-  const live = core.live.find(inode.ino);
-  if (live !== undefined) live.ctime = ctime;
+  core.completes(record, inode.ino);
   core.put(record, { ...row, ...change, ctime });
 }
 

@@ -2,6 +2,7 @@
 import { closeSync, createWriteStream, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { bootId } from '../../base/boot.ts';
 import { silentLog } from '../../base/log.ts';
 import { SystemClock } from '../../base/time.ts';
 import { NamespaceStore } from '../../shard/store.ts';
@@ -14,11 +15,16 @@ import { StoreLock } from '../lock.ts';
 import { metaFolder } from '../store_paths.ts';
 import { resolveTarget } from '../target.ts';
 
+export interface DumpOptions {
+  /** Take over the lock that another machine left. */
+  readonly force?: boolean;
+}
+
 /** Without a file, or with '-', to standard output. */
-export async function dump(target: string, file: string | undefined): Promise<void> {
+export async function dump(target: string, file: string | undefined, options: DumpOptions): Promise<void> {
   const { store } = resolveTarget(target);
   const config = readConfig(store);
-  const lock = StoreLock.acquire(store, { purpose: 'dump' });
+  const lock = StoreLock.acquire(store, { purpose: 'dump', force: options.force === true });
   try {
     const damaged = await writeDump({ store, config }, file === '-' ? undefined : file);
     if (damaged > 0)
@@ -37,7 +43,7 @@ async function writeDump(
 ): Promise<number> {
   const { store, config } = from;
   const clock = new SystemClock();
-  const namespace = NamespaceStore.open(metaFolder(store), { log: silentLog, clock, readOnly: true });
+  const namespace = NamespaceStore.open(metaFolder(store), { log: silentLog, clock, bootId: bootId(), readOnly: true });
   try {
     const paths = new Map(config.volumes.map((volume) => [volume.id, volume.paths]));
     const volumes = volumeRows(config, store).map((row) => ({ ...row, paths: paths.get(row.id) ?? row.paths }));
@@ -65,7 +71,7 @@ function headerOf(namespace: NamespaceStore, folder: string): Header {
     folder,
     created: new Date().toISOString(),
     hashKey: Buffer.from(namespace.inspect().hashKey).toString('base64'),
-    starts: namespace.generation,
+    starts: namespace.start,
     lsn: namespace.lsn,
   };
 }

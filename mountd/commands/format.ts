@@ -9,6 +9,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -21,7 +22,7 @@ import { formatNamespace } from '../../shard/store.ts';
 import { MAX_SHARDS, renderConfig, STORE_VERSION, type StoreConfig, volumeRows } from '../config.ts';
 import { errnoReason, Failure, failureOf, usage } from '../failure.ts';
 import { isWithin } from '../mount_table.ts';
-import { print, printJson } from '../output.ts';
+import { print, printJson, remark } from '../output.ts';
 import { configPath, metaFolder } from '../store_paths.ts';
 import { parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
 import { checkDevices } from '../volume_devices.ts';
@@ -52,15 +53,16 @@ export function format(storeArgument: string, options: FormatOptions): void {
   }
   const config = planStore(options);
   const volumes = volumeRows({ ...config, options: {} as StoreConfig['options'] }, store);
-  checkApart([metaFolder(store), ...volumes.flatMap((volume) => volume.paths)]);
+  checkApart([metaFolder(store), ...volumes.flatMap((volume) => volume.paths), ...config.journals]);
   checkEmpty(store);
   if (options.sameDevice !== true) checkDevices(volumes);
   const made = new MadeFolders();
   try {
     made.make(store);
-    made.make(metaFolder(store));
+    made.make(metaFolder(store), 0o700);
     makeVolumes(volumes, { storeId: config.storeId, made });
     makeNamespace(store, config, volumes);
+    for (const path of config.journals) makeJournalFolder(store, path);
     writeConfig(store, renderConfig(config));
   } catch (error) {
     made.remove();
@@ -80,9 +82,6 @@ function planStore(options: FormatOptions): NewConfig {
   if (!/^\d+$/.test(options.shards) || shards < 1 || shards > MAX_SHARDS) {
     throw usage(`Cannot format with --shards '${options.shards}': expected a number from 1 to ${MAX_SHARDS}`);
   }
-  if (options.journal.length > 0) {
-    throw usage('Cannot format with --journal: this version keeps no journal yet; leave it out');
-  }
   const chosen = options.volume.map(parseVolumeArgument);
   checkVolumes(chosen);
   const volumes =
@@ -92,7 +91,7 @@ function planStore(options: FormatOptions): NewConfig {
     storeId: randomUUID(),
     created: new Date().toISOString(),
     shards,
-    journals: [],
+    journals: options.journal.map((path) => resolve(path)),
     volumes: volumes.map((volume, index) => ({ id: index + 1, ...volume, paths: [...volume.paths] })),
     options: {},
   };
@@ -158,6 +157,13 @@ function makeVolumes(volumes: readonly VolumeRow[], options: { storeId: string; 
   }
 }
 
+/** It may hold other stores' journals. The mount makes this store's own in it, but never the folder itself. */
+function makeJournalFolder(store: string, path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  if (statSync(path).dev === statSync(store).dev)
+    remark(`${path} is on the disk of ${store}: a journal there does not outlive that disk`);
+}
+
 function makeNamespace(store: string, config: NewConfig, volumes: VolumeRow[]): void {
   const outcome = formatNamespace(metaFolder(store), {
     storeId: config.storeId,
@@ -199,8 +205,8 @@ class MadeFolders {
   readonly #made: string[] = [];
   readonly #taken: string[] = [];
 
-  make(path: string): void {
-    const first = mkdirSync(path, { recursive: true, mode: 0o755 });
+  make(path: string, mode = 0o755): void {
+    const first = mkdirSync(path, { recursive: true, mode });
     if (first !== undefined) {
       this.#made.push(first);
       return;

@@ -1,8 +1,10 @@
 /** `pacsfs fsck`: checks a store that is not mounted. */
+import { resolve } from 'node:path';
 import { sqliteCode } from '../../shard/failure.ts';
 import { StoreError } from '../../shard/store.ts';
 import { readConfig, volumeRows } from '../config.ts';
 import { Failure } from '../failure.ts';
+import { CLEAN, DAMAGE_LEFT, OPERATIONAL, REPAIRED, USAGE } from '../fsck/exit_codes.ts';
 import type { Finding } from '../fsck/findings.ts';
 import type { Severity } from '../fsck/kinds.ts';
 import { Progress } from '../fsck/progress.ts';
@@ -11,21 +13,15 @@ import { type FsckOutcome, runFsck } from '../fsck/rounds.ts';
 import { type LockRecord, StoreLock } from '../lock.ts';
 import { print, printJson } from '../output.ts';
 import { resolveTarget } from '../target.ts';
+import { type RebuildOptions, runRebuild } from './rebuild.ts';
 
-export interface FsckOptions {
+/** `dryRun` and `volume` with `rebuild` only. */
+export interface FsckOptions extends RebuildOptions {
   readonly repair?: boolean;
   readonly rebuild?: boolean;
-  readonly json?: boolean;
-  readonly metadataOnly?: boolean;
-  readonly names?: boolean;
+  /** With `repair` only: of a shard that is lost. */
+  readonly backup?: string;
 }
-
-/** Exit codes of fsck(8). */
-const CLEAN = 0;
-const REPAIRED = 1;
-const DAMAGE_LEFT = 4;
-const OPERATIONAL = 8;
-const USAGE = 16;
 
 /** Notes of a kind that are printed; the rest is only counted. */
 const NOTES_SHOWN = 10;
@@ -34,14 +30,18 @@ const JSON_FINDINGS = 10_000;
 
 /** Resolves to the exit code of fsck(8): 0 clean, 1 repaired, 4 damage left, 8 operational error, 16 usage. */
 export async function fsck(target: string, options: FsckOptions): Promise<number> {
-  if (options.rebuild === true)
-    throw new Failure(
-      'Cannot use --rebuild: this version cannot rebuild lost metadata yet; --repair puts right what rows can tell',
-      USAGE,
-    );
+  if (options.rebuild === true) {
+    if (options.repair === true) throw new Failure('Cannot use --rebuild and --repair together: choose one', USAGE);
+    return runRebuild(target, options);
+  }
+  const other = (['dryRun', 'volume'] as const).find((name) => options[name] !== undefined);
+  if (other !== undefined)
+    throw new Failure(`Cannot use --${other === 'dryRun' ? 'dry-run' : other} without --rebuild`, USAGE);
+  if (options.backup !== undefined && options.repair !== true)
+    throw new Failure('Cannot use --backup without --repair', USAGE);
   const { store } = resolveTarget(target);
   const config = readConfig(store);
-  const lock = StoreLock.acquire(store, { purpose: 'fsck' });
+  const lock = StoreLock.acquire(store, { purpose: 'fsck', force: options.force === true });
   const progress = new Progress();
   const report = new Report(options, progress);
   try {
@@ -52,7 +52,10 @@ export async function fsck(target: string, options: FsckOptions): Promise<number
       wasClean: endedWell(lock.found),
       repair: options.repair === true,
       contents: options.metadataOnly !== true,
+      backup: options.backup === undefined ? undefined : resolve(options.backup),
+      journals: config.journals.map((path) => resolve(store, path)),
       progress,
+      onRefilled: (text) => report.refilled(text),
       onFound: (finding, severity) => report.found(finding, severity),
       onLeft: (finding, severity) => report.left(finding, severity),
     });
@@ -92,6 +95,7 @@ class Report {
   readonly #shown = new Map<string, number>();
   readonly #found: object[] = [];
   readonly #left: object[] = [];
+  readonly #refilled: string[] = [];
   #hasLeft = false;
 
   constructor(options: FsckOptions, progress: Progress) {
@@ -102,6 +106,13 @@ class Report {
 
   found(finding: Finding, severity: Severity): void {
     this.#take(finding, severity, this.#found);
+  }
+
+  refilled(text: string): void {
+    this.#refilled.push(text);
+    if (this.#options.json === true) return;
+    this.#progress.end();
+    print(text);
   }
 
   /** What the repair left, when there was one. */
@@ -145,6 +156,7 @@ class Report {
       damage: countsOf(found, 'damage'),
       notes: countsOf(found, 'note'),
       damageLeft: countsOf(left, 'damage'),
+      ...(this.#refilled.length > 0 ? { refilled: this.#refilled } : {}),
       findings: this.#found,
       left: this.#options.repair === true ? this.#left : this.#found,
     });

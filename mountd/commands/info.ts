@@ -1,8 +1,7 @@
 /** `pacsfs info PATH`: where a file, its name and its bytes lie. */
 import { lstat } from 'node:fs/promises';
-import { askDaemon } from '../admin_client.ts';
 import { Failure, failureOf } from '../failure.ts';
-import { daemonOf } from '../live_daemon.ts';
+import { askLive, daemonOf } from '../live_daemon.ts';
 import { print, printJson, renderFields } from '../output.ts';
 
 export interface InfoOptions {
@@ -14,7 +13,7 @@ const TIMEOUT_MS = 30_000;
 export async function info(path: string, options: InfoOptions): Promise<void> {
   const daemon = daemonOf(path, { withinMount: true });
   const ino = await inodeNumber(path);
-  const answer = await askDaemon(daemon.adminSocket, { method: 'GET', path: `/inode/${ino}`, timeoutMs: TIMEOUT_MS });
+  const answer = await askLive(daemon, { method: 'GET', path: `/inode/${ino}`, timeoutMs: TIMEOUT_MS });
   const found = { path, ...(answer as object) };
   if (options.json === true) printJson(found);
   else print(renderFields(found));

@@ -20,10 +20,11 @@ import { MNT_DETACH, umount2 } from '../../base/libc.ts';
 import { MIB } from '../../base/units.ts';
 import { askDaemon } from '../admin_client.ts';
 import { readConfig, volumeRows } from '../config.ts';
-import { FAILED, Failure, failureOf, usage } from '../failure.ts';
+import { errnoReason, FAILED, Failure, failureOf, usage } from '../failure.ts';
+import { isLocked } from '../lock.ts';
 import type { MountRequest, SupervisorReport } from '../messages.ts';
 import { parseMountOptions } from '../mount_options.ts';
-import { isWithin, mountOf, pacsfsMounts, readMountTable } from '../mount_table.ts';
+import { isWithin, type MountEntry, mountOf, pacsfsMounts, readMountTable } from '../mount_table.ts';
 import { printJson, remark } from '../output.ts';
 import { adminSocketPath, logPath, metaFolder } from '../store_paths.ts';
 import { resolveOutsideMounts } from '../target.ts';
@@ -52,6 +53,7 @@ export async function mount(storeArgument: string, directory: string, options: M
   }
   await startSupervisor(request);
   await checkAnswer(request.mountPoint);
+  warnOfJournals(request);
   await warnOfHealth(request);
   if (options.json === true) printJson({ mounted: true, store: request.store, mountPoint: request.mountPoint });
   return 0;
@@ -63,7 +65,7 @@ function planMount(storeArgument: string, directory: string, options: MountComma
   const store = realStore(storeArgument);
   const config = readConfig(store);
   const volumes = volumeRows(config, store);
-  const mountPoint = checkMountPoint(directory);
+  const mountPoint = checkMountPoint(directory, store);
   checkApart(mountPoint, [store, ...volumes.flatMap((volume) => volume.paths)]);
   checkPrivilege(mountPoint);
   const hidden = readdirSync(mountPoint).length;
@@ -75,6 +77,7 @@ function planMount(storeArgument: string, directory: string, options: MountComma
     adminSocket: adminSocketPath(config.storeId),
     storeId: config.storeId,
     volumes,
+    journals: config.journals.map((path) => resolve(store, path)),
     storeOptions: config.options,
     options: parsed,
     force: options.force === true,
@@ -99,11 +102,15 @@ function realStore(path: string): string {
   }
 }
 
-function checkMountPoint(directory: string): string {
+function checkMountPoint(directory: string, store: string): string {
   const table = readMountTable();
   const mountPoint = resolveOutsideMounts(directory, table);
   const there = pacsfsMounts(table).findLast((entry) => entry.mountPoint === mountPoint);
   if (there !== undefined && mountOf(mountPoint, table) === there) {
+    if (there.source === store && !isLocked(store)) {
+      removeDead(there);
+      return checkMountPoint(directory, store);
+    }
     throw new Failure(
       `Mount point busy: ${there.source} is mounted at ${mountPoint} already; \`pacsfs unmount ${mountPoint}\` first`,
     );
@@ -119,6 +126,13 @@ function checkMountPoint(directory: string): string {
   }
   if (!isDirectory) throw new Failure(`Cannot mount at ${directory}: it is not a directory`);
   return mountPoint;
+}
+
+/** What is left of a mount whose processes were all killed: nobody can use it, it only stands in the way. */
+function removeDead(dead: MountEntry): void {
+  const outcome = umount2(dead.mountPoint, MNT_DETACH);
+  if (outcome < 0) throw new Failure(`Cannot unmount ${dead.mountPoint}: ${errnoReason(errnoOf(-outcome))}`);
+  remark(`no process served ${dead.mountPoint} any more; unmounted what was left of it`);
 }
 
 /** A mount over its own store's folders would have the daemon wait for itself: it finds its files by their paths. */
@@ -197,6 +211,15 @@ async function checkAnswer(mountPoint: string): Promise<void> {
 }
 
 /** A mount that lacks a volume answers, but not with every file: whoever mounted it should know now. */
+/** Above all a disk that was not mounted: its journal would go into the bare folder below. */
+function warnOfJournals({ store, journals }: MountRequest): void {
+  const { dev } = statSync(metaFolder(store));
+  for (const path of journals) {
+    if (statSync(path, { throwIfNoEntry: false })?.dev !== dev) continue;
+    remark(`${path} is on the disk of the metadata: a journal there does not outlive it; is its own disk mounted?`);
+  }
+}
+
 async function warnOfHealth(request: MountRequest): Promise<void> {
   const asked = askDaemon(request.adminSocket, { method: 'GET', path: '/status', timeoutMs: ANSWER_TIMEOUT_MS });
   const found = (await asked.catch(() => ({}))) as { readonly health?: string };
@@ -207,9 +230,9 @@ async function warnOfHealth(request: MountRequest): Promise<void> {
 function openLog(store: string): number {
   const path = logPath(store);
   try {
-    if (!existsSync(metaFolder(store))) mkdirSync(metaFolder(store));
+    if (!existsSync(metaFolder(store))) mkdirSync(metaFolder(store), { mode: 0o700 });
     if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > LOG_ROTATE_BYTES) renameSync(path, `${path}.1`);
-    return openSync(path, 'a', 0o640);
+    return openSync(path, 'a', 0o600);
   } catch (error) {
     throw failureOf(`write the log ${path}`, error);
   }

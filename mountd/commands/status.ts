@@ -1,7 +1,10 @@
 /** `pacsfs status`: who serves a store, how it is, and what is in it. */
-import { askDaemon } from '../admin_client.ts';
+import { PosixBacking } from '../../base/posix_backing.ts';
+import { readBroken } from '../../shard/broken.ts';
+import { askLive, describeFailed } from '../live_daemon.ts';
 import { isLocked, type LockRecord, readLockRecord } from '../lock.ts';
 import { print, printJson, renderFields } from '../output.ts';
+import { metaFolder } from '../store_paths.ts';
 import { resolveTarget } from '../target.ts';
 
 export interface StatusOptions {
@@ -24,15 +27,20 @@ export async function status(target: string, options: StatusOptions): Promise<vo
 }
 
 /** What the lock says of a daemon that does not answer. */
-function silent(store: string, record: LockRecord): object {
-  const { mountPoint, supervisorPid, daemonPid } = record;
-  return { mounted: true, store, mountPoint, health: 'not answering', supervisorPid, daemonPid };
+function silent(store: string, record: LockRecord, health = 'not answering'): object {
+  const { mountPoint, supervisorPid, daemonPid, restarts } = record;
+  return { mounted: true, store, mountPoint, health, supervisorPid, daemonPid, restarts };
 }
 
 /** A mount that ended badly may have left what only fsck finds. */
 function endOf(store: string): string {
+  const broken = readBroken(new PosixBacking(), metaFolder(store));
+  if (broken !== undefined) return `not mounted; broken: ${broken}; check the disk, run \`pacsfs fsck --repair\``;
   const last = readLockRecord(store);
   if (last === undefined || (last.state === 'free' && last.outcome?.code === 0)) return 'not mounted';
+  // Who is no mount carries on how the last mount ended.
+  if (last.state === 'held' && last.purpose !== 'mount')
+    return `not mounted; the last \`pacsfs ${last.purpose}\` was killed before its end: run it again`;
   const code = last.outcome?.code === undefined ? 'its processes were killed' : `code ${last.outcome.code}`;
   return `not mounted; the last \`pacsfs ${last.purpose}\` did not end well (${code}): see meta/pacsfs.log, run \`pacsfs fsck\``;
 }
@@ -42,8 +50,13 @@ async function describe(
   record: LockRecord | undefined,
   mountPoint: string | undefined,
 ): Promise<object> {
+  if (record?.health === 'failed') {
+    const { daemonPid: _, ...rest } = record;
+    return silent(store, rest, `failed: ${describeFailed(store, record)}`);
+  }
   if (record?.adminSocket !== undefined) {
-    const answer = await askDaemon(record.adminSocket, { method: 'GET', path: '/status', timeoutMs: ASK_TIMEOUT_MS });
+    const daemon = { store, adminSocket: record.adminSocket };
+    const answer = await askLive(daemon, { method: 'GET', path: '/status', timeoutMs: ASK_TIMEOUT_MS });
     return answer as object;
   }
   if (record?.purpose === 'mount') {

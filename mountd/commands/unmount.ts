@@ -1,11 +1,11 @@
 /** `pacsfs unmount`: returns 0 only when the daemon has made everything durable and the store is free. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { E, errnoOf } from '../../base/errno.ts';
 import { MNT_DETACH, umount2 } from '../../base/libc.ts';
-import { askDaemon } from '../admin_client.ts';
+import { askDaemon, Unreachable } from '../admin_client.ts';
 import { Failure } from '../failure.ts';
-import { isLocked, readLockRecord } from '../lock.ts';
+import { isLocked, type LockRecord, readLockRecord } from '../lock.ts';
 import type { MountEntry } from '../mount_table.ts';
 import { printJson, remark } from '../output.ts';
 import { logPath } from '../store_paths.ts';
@@ -68,9 +68,25 @@ function detach(mount: MountEntry): void {
 }
 
 async function stopDaemon(store: string): Promise<void> {
-  const socket = readLockRecord(store)?.adminSocket;
+  const record = readLockRecord(store);
+  const socket = record?.adminSocket;
   if (socket === undefined) throw new Failure(`Cannot stop the daemon of ${store}: it is just starting; try again`);
-  await askDaemon(socket, { method: 'POST', path: '/stop', timeoutMs: ASK_TIMEOUT_MS });
+  try {
+    await askDaemon(socket, { method: 'POST', path: '/stop', timeoutMs: ASK_TIMEOUT_MS });
+  } catch (thrown) {
+    // Between two daemons, or without any to come, the supervisor understands the same.
+    if (!(thrown instanceof Unreachable) || record === undefined || !isSupervisor(store, record)) throw thrown;
+    process.kill(record.supervisorPid, 'SIGTERM');
+  }
+}
+
+/** Whether the process that the record names is alive and serves this store: numbers are used again. */
+function isSupervisor(store: string, { supervisorPid }: LockRecord): boolean {
+  try {
+    return readFileSync(`/proc/${supervisorPid}/cmdline`, 'utf8').includes(store);
+  } catch {
+    return false;
+  }
 }
 
 /** The supervisor gives the lock back with its last breath; who looks for its process must not find it. */
@@ -94,9 +110,9 @@ async function waitForEnd(store: string): Promise<void> {
   // Another mount has begun already: then ours ended well, or it would not have been let in unnoticed.
   if (record?.supervisorPid !== pid) return;
   if (record?.state === 'free' && record.outcome?.code === 0) return;
-  const code = record?.outcome?.code;
+  const { code, reason = code === undefined ? undefined : `code ${code}` } = record?.outcome ?? {};
   throw new Failure(
-    `Unmounted, but the daemon did not end well${code === undefined ? '' : ` (${code})`}: the last changes may be lost; ` +
+    `Unmounted, but the daemon did not end well${reason === undefined ? '' : ` (${reason})`}: the last changes may be lost; ` +
       `see ${logPath(store)}, and check the store with \`pacsfs fsck ${store}\``,
   );
 }

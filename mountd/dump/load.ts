@@ -213,6 +213,7 @@ class Loading {
       volumes: this.volumes.rows,
       hashKey: Buffer.from(this.#header.hashKey, 'base64'),
       ballastBytes: 0,
+      lsn: this.#header.lsn as Lsn,
     });
     if (isErrno(made)) throw new Failure(`Cannot make the metadata in ${folder}: ${made.name}`);
     this.#loader = Loader.open(folder, { now, lsn: this.#header.lsn as Lsn });

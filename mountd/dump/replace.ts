@@ -11,6 +11,7 @@ import { configPath, metaFolder } from '../store_paths.ts';
 
 const SYSTEM = 'system.db';
 const SHARDS = 'shards';
+const JOURNAL = 'journal';
 
 /** Where the new databases are made. */
 export function loadingFolder(store: string): string {
@@ -54,6 +55,10 @@ export function putInPlace(
   for (const name of readdirSync(join(loading, SHARDS)))
     if (name.endsWith('.db')) renameSync(join(loading, SHARDS, name), join(shards, name));
   flushFolder(shards);
+  // The old journal is of a store that has gone.
+  rmSync(join(meta, JOURNAL), { recursive: true, force: true });
+  renameSync(join(loading, JOURNAL), join(meta, JOURNAL));
+  flushFolder(meta);
   writeConfig(store, config);
   renameSync(join(loading, SYSTEM), join(meta, SYSTEM));
   flushFolder(meta);

@@ -6,6 +6,7 @@ import { checkDentries } from './check_dentries.ts';
 import { checkIndexes } from './check_indexes.ts';
 import { checkInodes } from './check_inodes.ts';
 import { checkLinks } from './check_links.ts';
+import { checkMoves } from './check_moves.ts';
 import { checkOwnFiles } from './check_own_files.ts';
 import { checkMissingPartitions } from './check_partitions.ts';
 import { checkRanges } from './check_ranges.ts';
@@ -15,6 +16,7 @@ import type { CheckContext } from './context.ts';
 
 export function check(ctx: CheckContext, options: { readonly contents: boolean }): void {
   checkSystem(ctx);
+  checkMoves(ctx);
   // Fills the tables of inodes, ranges and own files; the names are held against it, then it against the names.
   checkInodes(ctx);
   checkDentries(ctx);

@@ -29,7 +29,7 @@ function checkUnknown(ctx: CheckContext, volume: VolumeId, id: AggregateId): voi
   const isReferenced = ctx.ranges.of(id) !== undefined && !ctx.aggregates.has(id);
   if (isReferenced) return;
   const where = { volume, aggregate: id };
-  if (!ctx.wasClean && isOfLastStart(ctx, volume, id)) {
+  if (!ctx.wasClean && isOfStart(ctx, volume, id)) {
     const expected = 'a row, or none of either: left by the end of the last mount';
     ctx.add({ kind: 'leftover-aggregate', where, found: 'a file without a row', expected });
     return;
@@ -45,11 +45,11 @@ function checkUnknown(ctx: CheckContext, volume: VolumeId, id: AggregateId): voi
   });
 }
 
-function isOfLastStart(ctx: CheckContext, volume: VolumeId, id: AggregateId): boolean {
+function isOfStart(ctx: CheckContext, volume: VolumeId, id: AggregateId): boolean {
   const file = ctx.data.openAggregate(volume, id);
   if (isErrno(file)) return false;
   const header = readHeader(file, { storeId: ctx.namespace.storeId, aggregate: id });
-  return header === undefined || header.start === ctx.namespace.generation;
+  return header === undefined || header.start <= ctx.namespace.start;
 }
 
 function checkRow(ctx: CheckContext, row: AggregateRow, files: ReadonlySet<AggregateId> | undefined): void {

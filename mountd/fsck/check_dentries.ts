@@ -1,7 +1,7 @@
 /** Rows of dentries: readable, in their place, each naming an inode of its type, no name twice in a directory. */
 import { equalBytes } from '../../base/bytes.ts';
 import { type Ino, ROOT_INO, type Slot } from '../../base/units.ts';
-import { partitionIndexOf, partitionSlot, SINGLE_PARTITION } from '../../shard/partition_map.ts';
+import { SINGLE_PARTITION } from '../../shard/partition_map.ts';
 import { MAX_NAME_BYTES, POSITIONS_PER_HASH } from '../../shard/position.ts';
 import { type Dentry, DT_DIR } from '../../shard/rows.ts';
 import { DamagedRow, type ScannedDentry } from '../../shard/scan.ts';
@@ -122,7 +122,8 @@ class DentryCheck {
 
   #checkPlace(slot: Slot, dentry: Dentry, where: Where): void {
     if (this.#bitmap === undefined) return;
-    const home = partitionSlot(dentry.dir, partitionIndexOf(this.#bitmap, dentry.position));
+    const dir = { ino: dentry.dir, partitions: this.#bitmap };
+    const home = this.#ctx.namespace.partitionOf(dir, dentry.position).slot;
     if (home === slot) return;
     this.#ctx.add({
       kind: 'misplaced-dentry',

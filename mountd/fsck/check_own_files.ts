@@ -1,4 +1,5 @@
 /** Own files that rows name against those on the volumes: there, as long as they should be, and nobody's twice. */
+import { isSpareOwn } from '../../aggregate/store.ts';
 import { E, isErrno } from '../../base/errno.ts';
 import type { OwnName } from '../../base/layout.ts';
 import type { Ino } from '../../base/units.ts';
@@ -29,7 +30,17 @@ export function checkOwnFiles(ctx: CheckContext): void {
       ctx.add({ kind: 'missing-volume', where: { volume }, found, expected: 'a readable directory' });
       continue;
     }
-    for (const own of files) if (!named.has(ownKey(own))) reportUnknown(ctx, own);
+    let spares = 0;
+    for (const own of files) {
+      if (named.has(ownKey(own))) continue;
+      const stat = ctx.data.statOwn(own);
+      if (!isErrno(stat) && isSpareOwn(stat)) spares += 1;
+      else reportUnknown(ctx, own);
+    }
+    if (spares > 0) {
+      const found = `${spares} empty own files that were made ahead of their use`;
+      ctx.add({ kind: 'spare-own-files', where: { volume }, found, expected: 'the next mount removes them' });
+    }
   }
 }
 
@@ -60,7 +71,8 @@ function checkRow(ctx: CheckContext, row: OwnFileRow): void {
 function reportUnknown(ctx: CheckContext, own: OwnName): void {
   const where = { volume: own.volume, ownFile: `${own.start}/${own.number}` };
   const found = 'a file that no inode names';
-  if (!ctx.wasClean && !ctx.namespace.torn && own.start === ctx.namespace.generation) {
+  // A mount may have had many daemons, each with files of its own.
+  if (!ctx.wasClean && own.start <= ctx.namespace.start) {
     ctx.add({ kind: 'leftover-own-file', where, found, expected: 'the next mount removes it' });
     return;
   }

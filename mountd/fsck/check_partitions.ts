@@ -1,6 +1,15 @@
 /** Rows of partitions: one for each bit of a directory's bitmap and no others, counting what lies in them. */
 import { type Ino, ROOT_INO, type Slot } from '../../base/units.ts';
-import { partitionExists, partitionIndexes, partitionSlot, SINGLE_PARTITION } from '../../shard/partition_map.ts';
+import {
+  POSITION_LIMIT,
+  partitionExists,
+  partitionIndexes,
+  partitionPair,
+  partitionRange,
+  partitionSlot,
+  SINGLE_PARTITION,
+} from '../../shard/partition_map.ts';
+import { POSITIONS_PER_HASH } from '../../shard/position.ts';
 import type { Partition } from '../../shard/rows.ts';
 import { DamagedRow } from '../../shard/scan.ts';
 import { type CheckContext, placeKey } from './context.ts';
@@ -70,6 +79,7 @@ export class PartitionCheck {
       });
       return;
     }
+    this.#checkBoundary(row, where);
     const { entries, directories, lsn } = row;
     if (lsn > this.#ctx.namespace.lsn)
       this.#ctx.add({
@@ -86,6 +96,23 @@ export class PartitionCheck {
       found: `${entries} entries, ${directories} of them directories`,
       expected: `${counted.entries}, ${counted.directories} of them directories`,
       repair: (repairer) => repairer.setPartition(row, counted),
+    });
+  }
+
+  /** A partition that is being split or merged is an upper half, has no halves of its own, and is cut where it has positions. */
+  #checkBoundary({ dir, index, boundary }: Partition, where: object): void {
+    if (boundary === POSITION_LIMIT) return;
+    const bitmap = this.#ctx.inodes.bitmaps.get(dir) ?? SINGLE_PARTITION;
+    const pair = partitionPair(bitmap, index);
+    const { start, end } = partitionRange(bitmap, index);
+    const canMove = pair !== undefined && pair.upper === index && pair.areLeaves;
+    if (canMove && boundary >= start && boundary < end && boundary % POSITIONS_PER_HASH === 0) return;
+    this.#ctx.add({
+      kind: 'wrong-boundary',
+      where,
+      found: boundary,
+      expected: canMove ? `${start} to ${end - POSITIONS_PER_HASH}, or ${POSITION_LIMIT}` : POSITION_LIMIT,
+      repair: (repairer) => repairer.setBoundary(dir, index, canMove),
     });
   }
 

@@ -1,13 +1,14 @@
 /** What the checks of one round share: the stores, what was learnt of the rows so far, and where findings go. */
 import type { DataStore } from '../../aggregate/store.ts';
 import type { AggregateRow, OwnName, VolumeRow } from '../../base/layout.ts';
-import type { AggregateId, Ino, Slot, VolumeId } from '../../base/units.ts';
+import type { AggregateId, Ino, ShardId, Slot, VolumeId } from '../../base/units.ts';
 import { sqliteCode } from '../../shard/failure.ts';
 import type { Inspection } from '../../shard/inspection.ts';
 import type { Dentry } from '../../shard/rows.ts';
 import type { ShardScan } from '../../shard/scan.ts';
 import type { NamespaceStore } from '../../shard/store.ts';
-import type { Finding, Findings } from './findings.ts';
+import { repairOfForeign } from './check_moves.ts';
+import type { Finding, Findings, Repair } from './findings.ts';
 import { InodeTable } from './inode_table.ts';
 import type { Progress } from './progress.ts';
 import { RangeTable } from './range_table.ts';
@@ -59,6 +60,11 @@ export class CheckContext {
   readonly splitPartitions = new Set<string>();
   /** Rows may exist that were not seen, so absence proves nothing: a database is damaged, or rows lie in a wrong shard. */
   hasUnseenRows = false;
+  /** Slots that shards have noted to be on their way, as 'SLOT SHARD'; and those of rows that nobody has noted. */
+  readonly notedSlots = new Set<string>();
+  readonly #foreignSlots = new Set<string>();
+  /** They go first and alone: while rows cannot be seen, what else is found may follow from that. */
+  readonly slotRepairs: Repair[] = [];
   /** Of some inodes nobody knows which bytes they name. */
   hasDamagedInodes = false;
 
@@ -86,7 +92,7 @@ export class CheckContext {
     this.progress.begin(stage, shardCount);
     for (let shard = 0; shard < shardCount; shard++) {
       try {
-        check(this.namespace.scan(shard), shard);
+        check(this.namespace.scan(shard, { foreign: true }), shard);
       } catch (thrown) {
         if (!/^SQLITE_(CORRUPT|NOTADB|IOERR)/.test(sqliteCode(thrown))) throw thrown;
         this.hasUnseenRows = true;
@@ -101,12 +107,20 @@ export class CheckContext {
   isAtHome(slot: Slot, shard: number, where: Finding['where']): boolean {
     const home = this.namespace.shardOf(slot);
     if (home === shard) return true;
+    const key = `${slot} ${shard}`;
+    if (this.notedSlots.has(key)) return false;
     this.hasUnseenRows = true;
+    const isFirst = !this.#foreignSlots.has(key);
+    this.#foreignSlots.add(key);
+    // One repair is for all rows of the slot.
+    const repair = isFirst ? repairOfForeign(this, slot, shard as ShardId) : undefined;
+    if (repair !== undefined) this.slotRepairs.push(repair);
     this.add({
       kind: 'foreign-slot',
       where: { ...where, slot, shard },
       found: `shard ${shard}`,
       expected: `shard ${home}`,
+      repair,
     });
     return false;
   }

@@ -5,11 +5,15 @@
 export type Severity = 'damage' | 'note';
 
 export const KINDS = {
+  // The store as a whole
+  broken: 'damage',
   // Databases
+  'missing-shard': 'damage',
   'damaged-database': 'damage',
-  'torn-barrier': 'note',
   'bad-row-checksum': 'damage',
   'foreign-slot': 'damage',
+  'stray-move': 'damage',
+  'moving-slot': 'note',
   'wrong-sequence': 'damage',
   'wrong-lsn': 'damage',
   'wrong-index': 'damage',
@@ -28,6 +32,7 @@ export const KINDS = {
   'missing-partition': 'damage',
   'stray-partition': 'damage',
   'wrong-partition-count': 'damage',
+  'wrong-boundary': 'damage',
   'removed-directory-in-use': 'damage',
   // Inodes
   'orphan-inode': 'damage',
@@ -67,6 +72,7 @@ export const KINDS = {
   'shared-own-file': 'damage',
   'unknown-own-file': 'damage',
   'leftover-own-file': 'note',
+  'spare-own-files': 'note',
   // Volumes
   'missing-volume': 'damage',
   'wrong-volume': 'damage',

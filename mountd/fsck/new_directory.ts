@@ -1,6 +1,7 @@
 /** The row of a directory that fsck makes. */
 import type { Timespec } from '../../base/time.ts';
-import type { Ino, Lsn } from '../../base/units.ts';
+import type { Ino } from '../../base/units.ts';
+import { emptyInode } from '../../shard/empty_inode.ts';
 import type { Inode } from '../../shard/rows.ts';
 import { SINGLE_PARTITION } from '../../shard/store.ts';
 
@@ -9,31 +10,7 @@ export function newDirectory(
   of: { readonly ino: Ino; readonly mode: number; readonly parent: Ino; readonly position?: number },
   at: { readonly now: Timespec; readonly generation: number },
 ): Inode {
-  const { now, generation } = at;
-  return {
-    ino: of.ino,
-    mode: of.mode,
-    uid: 0,
-    gid: 0,
-    nlink: 1,
-    size: 0,
-    atime: now,
-    mtime: now,
-    ctime: now,
-    btime: now,
-    rdev: 0,
-    flags: 0,
-    generation,
-    layout: 'none',
-    own: undefined,
-    extents: [],
-    second: [],
-    parent: of.parent,
-    position: of.position ?? 0,
-    project: 0,
-    retainUntilSec: 0,
-    holds: 0,
-    lsn: 0 as Lsn,
-    partitions: SINGLE_PARTITION,
-  };
+  const row = emptyInode(of.ino, of.mode, at.now);
+  const { parent, position = 0 } = of;
+  return { ...row, generation: at.generation, parent, position, partitions: SINGLE_PARTITION };
 }

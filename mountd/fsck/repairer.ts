@@ -3,6 +3,7 @@
  * changes elsewhere (a count, a flag) the next check finds and the next round puts right. No file's bytes are deleted.
  */
 
+import type { Backing } from '../../base/backing.ts';
 import { E, isErrno } from '../../base/errno.ts';
 import type { AggregateRow, OwnName } from '../../base/layout.ts';
 import type { Timespec } from '../../base/time.ts';
@@ -12,15 +13,19 @@ import {
   type Lsn,
   type Position,
   ROOT_INO,
+  type ShardId,
   type Slot,
   type VolumeId,
 } from '../../base/units.ts';
+import type { NotedSlot } from '../../shard/inspection.ts';
+import { POSITION_LIMIT } from '../../shard/partition_map.ts';
 import type { Record } from '../../shard/record.ts';
 import { type Dentry, DT_DIR, type Inode, type Partition } from '../../shard/rows.ts';
 import type { NamespaceStore } from '../../shard/store.ts';
 import type { Sharer } from '../../shard/system_database.ts';
 import { Failure } from '../failure.ts';
 import type { CheckContext } from './context.ts';
+import { flushRecovered } from './flush_recovered.ts';
 import { LostAndFound } from './lost_and_found.ts';
 import { newDirectory } from './new_directory.ts';
 
@@ -31,23 +36,36 @@ const ROOT_MODE = 0o040755;
 
 export class Repairer {
   readonly #ctx: CheckContext;
+  readonly #backing: Backing;
   readonly #namespace: NamespaceStore;
   readonly #aggregates: Map<AggregateId, AggregateRow>;
   readonly #now: Timespec;
   readonly #lost: LostAndFound;
+  #hasFlushed = false;
 
-  constructor(ctx: CheckContext, now: Timespec) {
+  constructor(ctx: CheckContext, { now, backing }: { readonly now: Timespec; readonly backing: Backing }) {
     this.#ctx = ctx;
+    this.#backing = backing;
     this.#namespace = ctx.namespace;
     this.#aggregates = new Map(ctx.aggregates);
     this.#now = now;
     this.#lost = new LostAndFound(ctx.namespace, now);
   }
 
-  /** Makes what was repaired so far durable. */
+  /**
+   * Makes what was repaired so far durable, and with it whatever a killed daemon has recorded behind its last barrier: the
+   * bytes that those records name come first.
+   */
   flush(): void {
+    this.#flushBytes();
     const done = this.#namespace.barrier();
     if (isErrno(done)) throw new Failure(`Cannot write the repairs: ${done.name}; free some space there and try again`);
+  }
+
+  #flushBytes(): void {
+    if (this.#hasFlushed) return;
+    this.#hasFlushed = true;
+    flushRecovered(this.#ctx.data, this.#namespace, this.#backing);
   }
 
   // Names
@@ -68,7 +86,13 @@ export class Repairer {
   /** Moves a name to where its hash and the directory's partitions want it. */
   replaceDentry(slot: Slot, dentry: Dentry): void {
     const dir = this.#namespace.inode(dentry.dir);
-    if (dir === undefined || this.#namespace.findName(dir, dentry.name) !== E.ENOENT) return;
+    if (dir === undefined) return;
+    const found = this.#namespace.findName(dir, dentry.name);
+    if (!isErrno(found) && found.ino === dentry.ino && found.position === dentry.position) {
+      this.#removeCopy(slot, dir, dentry);
+      return;
+    }
+    if (found !== E.ENOENT) return;
     const position = this.#namespace.placeFor(dir, dentry.name);
     if (isErrno(position)) return;
     const inode = this.#namespace.inode(dentry.ino);
@@ -77,6 +101,12 @@ export class Repairer {
       record.putDentry(dir, { ...dentry, position });
       if (inode?.parent === dir.ino && inode.position === dentry.position) this.#put(record, { ...inode, position });
     });
+  }
+
+  /** The name is in its place too: this row is one that was not deleted when it moved. */
+  #removeCopy(slot: Slot, dir: Inode, { position }: Dentry): void {
+    if (this.#namespace.partitionOf(dir, position).slot === slot) return;
+    this.#change((record) => record.deleteDentryRow(slot, dir.ino, position));
   }
 
   /** Writes the dentry anew, with the type that its inode has. */
@@ -111,6 +141,14 @@ export class Repairer {
   setPartition(row: Partition, counted: { readonly entries: number; readonly directories: number }): void {
     const lsn = Math.min(row.lsn, this.#namespace.lsn) as Lsn;
     this.#change((record) => record.putPartition({ ...row, ...counted, lsn }));
+  }
+
+  /** Where the rows say that a split has come to; `canMove` is false for what cannot be under way. */
+  setBoundary(dir: Ino, index: number, canMove: boolean): void {
+    const row = this.#namespace.inode(dir);
+    if (row === undefined) return;
+    const boundary = canMove ? this.#namespace.boundaryByRows(row, index) : POSITION_LIMIT;
+    this.#change((record) => record.putPartition({ ...this.#namespace.partition(row, index), boundary }));
   }
 
   removePartition(slot: Slot, dir: Ino, index: number): void {
@@ -165,6 +203,21 @@ export class Repairer {
 
   reserve(slot: Slot, next: number): void {
     this.#change((record) => record.reserve(slot, next));
+  }
+
+  /** Rows of the slot are left in `from`, and the slot is in `shard`, whatever was noted. */
+  releaseSlot(slot: Slot, places: { readonly shard: ShardId; readonly from: ShardId }): void {
+    this.#change((record) => record.switchSlot(slot, places));
+  }
+
+  forgetMove(note: NotedSlot): void {
+    this.#namespace.moves.forget(note);
+  }
+
+  /** Rows that slots have left behind are removed here and now. */
+  removeLeftovers(): void {
+    const { moves } = this.#namespace;
+    while (moves.hasLeftovers) if (moves.turn() === 'waiting') this.flush();
   }
 
   setIndex(ino: Ino, index: 'own_files' | 'orphans', isPresent: boolean): void {

@@ -5,6 +5,7 @@ import { decodeHeader, encodeHeader, HEADER_BYTES } from '../../aggregate/header
 import { parseIdentity } from '../../aggregate/identity.ts';
 import { type BatchIndex, decodeIndex, encodeIndex, indexLength, peekIndexLength } from '../../aggregate/index_v1.ts';
 import { SEGMENT_BYTES } from '../../aggregate/pack.ts';
+import type { Extent } from '../../base/layout.ts';
 import type { AggregateId, Ino, Lsn, VolumeId } from '../../base/units.ts';
 import { Random } from '../support/random.ts';
 import { STORE_ID } from './temporary_store.ts';
@@ -21,6 +22,18 @@ const HEADER = {
   segmentBytes: SEGMENT_BYTES,
 };
 
+const SHARED: Extent = {
+  fileOffset: 10,
+  length: 65_536,
+  volume: 3 as VolumeId,
+  aggregate: (2 ** 40 + 11) as AggregateId,
+  offset: 2 ** 33 + 5,
+  rangeStart: 2 ** 33,
+  rangeLength: 65_541,
+  checksums: Uint32Array.of(6, 7),
+  shared: true,
+};
+
 const INDEX: BatchIndex = {
   storeId: STORE_ID,
   aggregate: (2 ** 40 + 12) as AggregateId,
@@ -31,35 +44,52 @@ const INDEX: BatchIndex = {
   batchBytes: 4096 + 131_072 + 4096,
   sequence: 9,
   directories: [
-    { ino: 4711 as Ino, path: encoder.encode('/P1/S1') },
-    { ino: 1 as Ino, path: encoder.encode('/') },
+    { ino: 1 as Ino, name: new Uint8Array(0), mode: 0o40755, uid: 0, gid: 0, above: undefined },
+    { ino: 4711 as Ino, name: encoder.encode('P1'), mode: 0o42770, uid: 1000, gid: 2 ** 32 - 1, above: 0 },
   ],
   files: [
     {
       ino: (2 ** 50 + 7) as Ino,
-      directory: 0,
+      directory: 1,
       name: encoder.encode('1.dcm'),
       mode: 0o100640,
       uid: 1000,
       gid: 2 ** 32 - 1,
       size: 5_000_000_000,
       mtime: { sec: -5, nsec: 999_999_999 },
+      dataBytes: 4_000_000_000,
+      own: undefined,
     },
     {
       ino: 8 as Ino,
-      directory: 1,
+      directory: 0,
       name: Uint8Array.of(0xff, 0x01),
       mode: 0o100644,
       uid: 0,
       gid: 0,
       size: 1,
       mtime: { sec: 1_700_000_000, nsec: 1 },
+      dataBytes: 1,
+      own: undefined,
+    },
+    {
+      ino: 9 as Ino,
+      directory: 1,
+      name: encoder.encode('dedicated'),
+      mode: 0o100644,
+      uid: 0,
+      gid: 0,
+      size: 9_000_000,
+      mtime: { sec: 1_700_000_000, nsec: 2 },
+      dataBytes: 0,
+      own: { volume: 3 as VolumeId, start: 2 ** 32 - 1, number: 2 ** 47 + 1 },
     },
   ],
   extents: [
     { file: 0, fileOffset: 4_999_872_000, length: 128_000, at: 4096, checksums: Uint32Array.of(1, 0xffffffff) },
     { file: 1, fileOffset: 0, length: 1, at: 135_168, checksums: Uint32Array.of(5) },
   ],
+  shares: [{ file: 1, extent: SHARED }],
 };
 
 function header(): Uint8Array {
@@ -120,13 +150,20 @@ describe('index of a batch, version 1', () => {
   test('does not believe indexes and places outside their bounds', () => {
     const [extent] = INDEX.extents;
     const [file] = INDEX.files;
-    if (extent === undefined || file === undefined) throw new Error('no entries');
+    const [root, directory] = INDEX.directories;
+    if (extent === undefined || file === undefined || root === undefined || directory === undefined)
+      throw new Error('no entries');
     const wrong: Partial<BatchIndex>[] = [
-      { extents: [{ ...extent, file: 2 }] },
+      { extents: [{ ...extent, file: 3 }] },
       { extents: [{ ...extent, at: 0 }] },
       { extents: [{ ...extent, at: 4097 }] },
       { extents: [{ ...extent, at: 139_264 }] },
       { files: [{ ...file, directory: 2 }] },
+      { directories: [root, { ...directory, above: 1 }] },
+      { directories: [{ ...root, above: 1 }, directory] },
+      { shares: [{ file: 3, extent: SHARED }] },
+      { shares: [{ file: 1, extent: { ...SHARED, offset: SHARED.rangeStart + 6 } }] },
+      { shares: [{ file: 1, extent: { ...SHARED, rangeStart: 100 } }] },
       { batchBytes: 100 },
       { batchBytes: SEGMENT_BYTES },
       { batchAt: 1 },

@@ -265,6 +265,7 @@ describe('a disk that fails', () => {
 
   test('a failed flush of an own file or of a folder breaks the volume too', () => {
     const file = store.own(random.bytes(10));
+    value(store.data.flushOwn(file.own));
     store.backing.arm({ kind: 'flushFolder', error: E.EIO, path: 'own', times: 1 });
     expect(store.data.flush()).toBe(E.EIO);
     expect(store.data.flushOwn(file.own)).toBe(E.EIO);

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { PackFile, PackJob, PackResult } from '../../aggregate/pack.ts';
+import type { PackDirectory, PackFile, PackJob, PackResult } from '../../aggregate/pack.ts';
 import { PackWorker } from '../../aggregate/pack_worker.ts';
 import { DataStore, type DataStoreOptions, formatVolume, type PackedFile } from '../../aggregate/store.ts';
 import { assert } from '../../base/assert.ts';
@@ -15,8 +15,24 @@ import { FaultBacking } from '../support/fault_backing.ts';
 
 export const STORE_ID = '0f8fad5b-d9cb-469f-a165-70867728950e';
 export const HOT = 1 as VolumeId;
-const DIRECTORY = 4711 as Ino;
 const encoder = new TextEncoder();
+const ROOT: PackDirectory = {
+  ino: 1 as Ino,
+  name: new Uint8Array(0),
+  mode: 0o40755,
+  uid: 0,
+  gid: 0,
+  above: undefined,
+};
+/** /patient/study */
+export const DIRECTORY: PackDirectory = {
+  ino: 4711 as Ino,
+  name: encoder.encode('study'),
+  mode: 0o40750,
+  uid: 1000,
+  gid: 1001,
+  above: { ...ROOT, ino: 4710 as Ino, name: encoder.encode('patient'), above: ROOT },
+};
 
 export function value<T>(result: Result<T>): T {
   assert(!isErrno(result), `Errno ${isErrno(result) ? result.name : ''}, expected a value`);
@@ -57,6 +73,7 @@ export class TemporaryStore {
   barrier(): void {
     value(this.data.flush());
     this.commit();
+    this.data.barrierBegins();
     this.data.barrierDone();
   }
 
@@ -74,8 +91,7 @@ export class TemporaryStore {
       own,
       size,
       name: encoder.encode(`file-${ino}`),
-      parent: DIRECTORY,
-      directoryPath: encoder.encode('/patient/study'),
+      directory: DIRECTORY,
       mode: 0o100644,
       uid: 1000,
       gid: 1000,
@@ -84,7 +100,7 @@ export class TemporaryStore {
   }
 
   job(files: readonly PackFile[]): PackJob {
-    const job = this.data.startPack(files, 7 as Lsn);
+    const job = this.data.startPack(files, { lsn: 7 as Lsn });
     assert(job !== undefined, 'No packing job, expected one');
     return job;
   }

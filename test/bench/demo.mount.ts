@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CHECKOUT } from '../support/mount_harness.ts';
+import { guardFolder, guardProcess } from '../support/reaper.ts';
 
 interface Ending {
   readonly code: number | null;
@@ -16,15 +17,19 @@ describe('the demo', { timeout: 120_000 }, () => {
   let folder = '';
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'pacsfs-test-demo-'));
+    guardFolder(folder);
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  const start = (options: { uid?: number } = {}): ChildProcess =>
-    spawn(process.execPath, [join(CHECKOUT, 'dist', 'bench', 'demo.js'), '--files', '40'], {
+  const start = (options: { uid?: number } = {}): ChildProcess => {
+    const demo = spawn(process.execPath, [join(CHECKOUT, 'dist', 'bench', 'demo.js'), '--files', '40'], {
       env: { ...process.env, PACSFS_DEMO_DIR: folder },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...options,
     });
+    guardProcess(demo);
+    return demo;
+  };
 
   /** To its end; `onOutput` sees all output so far whenever there is more. */
   const follow = (demo: ChildProcess, onOutput?: (output: string) => void): Promise<Ending> => {

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CHECKOUT, TestStore } from '../support/mount_harness.ts';
+import { guardProcess } from '../support/reaper.ts';
 import { unmountedFaults } from '../support/scripts.ts';
 
 const FILES = 60;
@@ -44,6 +45,7 @@ describe('DCMTK', () => {
         stdio: 'ignore',
       },
     );
+    guardProcess(receiver);
     try {
       await store.shell(
         `for i in $(seq 1 100); do echoscu localhost ${port} 2> /dev/null && break; sleep 0.1; done

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PhaseOptions, PhaseResult } from '../support/model/run.ts';
 import { CHECKOUT, PACSFS, TestStore } from '../support/mount_harness.ts';
 import { unmountedFaults } from '../support/scripts.ts';
+import { firstSeed } from '../support/seed.ts';
 
 const PHASES = 5;
 const OPERATIONS_PER_PHASE = 20_000;
@@ -15,7 +16,7 @@ const PACK_EVERY = 2_500;
 const AGENT = join(CHECKOUT, 'dist', 'test', 'support', 'model', 'agent.js');
 
 describe('random operations', () => {
-  const seed = process.env['PACSFS_SEED'] ?? String(Date.now() % 1_000_000);
+  const seed = String(firstSeed('PACSFS_SEED'));
   let store: TestStore;
   beforeAll(async () => {
     store = await TestStore.create({ mounted: false });

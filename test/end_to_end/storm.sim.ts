@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestStore } from '../support/mount_harness.ts';
 import { SCRIPTS, unmountedFaults } from '../support/scripts.ts';
+import { firstSeed } from '../support/seed.ts';
 
 const SECONDS = 12;
 
 describe('a storm of processes on a few names', () => {
-  const seed = process.env['PACSFS_SEED'] ?? String(Date.now() % 1_000_000);
+  const seed = String(firstSeed('PACSFS_SEED'));
   let store: TestStore;
   beforeEach(async () => {
     store = await TestStore.create();

@@ -11,6 +11,7 @@ import {
   serialiseAcl,
 } from '../../fs/acl.ts';
 import { Random } from '../support/random.ts';
+import { firstSeed } from '../support/seed.ts';
 
 const NONE = ACL_UNDEFINED_ID;
 
@@ -96,7 +97,7 @@ describe('form of the attribute', () => {
   });
 
   it('never throws on random bytes (seeded)', () => {
-    const seed = Number(process.env['PACSFS_SEED'] ?? Date.now() % 1_000_000);
+    const seed = firstSeed('PACSFS_SEED');
     console.info(`access control lists: PACSFS_SEED=${seed}`);
     const chance = new Random(seed);
     const random = (limit: number): number => chance.below(limit);

@@ -86,6 +86,9 @@ describe('the first change of a packed file', () => {
     user.write(file, 'x', 9 * MIB);
     loose.backing.clear();
     user.close(file);
+    expect(loose.backing.history).toEqual([]);
+    expect(row(fixture, 'file').second).toHaveLength(1);
+    loose.tick();
     // It settles for good, so the copy goes, so its bytes are flushed first.
     expect(loose.backing.history.filter((entry) => entry.startsWith('flush '))).toHaveLength(1);
     expect(flags(fixture, 'file')).toBe(FLAG_FLUSHED);

@@ -1,17 +1,22 @@
 import { describe, expect, test } from 'vitest';
 import { E, isErrno } from '../../base/errno.ts';
-import { KIB, MIB } from '../../base/units.ts';
+import { type AggregateId, type Ino, KIB, MIB } from '../../base/units.ts';
 import { FLAG_FLUSHED } from '../../shard/rows.ts';
 import { O_RDWR, O_WRONLY } from '../support/loose_user.ts';
 import { type Fixture, pattern, same, start } from './fixture.ts';
 
-/** Notes in the history when the rows become durable. */
+/** Notes in the history when the journal says BARRIER, and when the rows are durable. */
 function recordBarriers({ loose }: Fixture): void {
   const { namespace } = loose;
-  const barrier = namespace.barrier.bind(namespace);
-  namespace.barrier = () => {
+  const append = namespace.appendBarrier.bind(namespace);
+  const flushed = namespace.barrierFlushed.bind(namespace);
+  namespace.appendBarrier = (lsn) => {
+    loose.backing.note('BARRIER');
+    return append(lsn);
+  };
+  namespace.barrierFlushed = (lsn, outcome) => {
     loose.backing.note('rows');
-    return barrier();
+    flushed(lsn, outcome);
   };
 }
 
@@ -37,7 +42,14 @@ describe('the order of what reaches the disk', () => {
     expect(answer.outcome()).toBe('waiting');
     loose.tick();
     expect(answer.outcome()).toBeUndefined();
-    expect(order(fixture)).toEqual(['flush own/1/1', 'flushFolder own/1', 'flushFolder own', 'flushFolder ', 'rows']);
+    expect(order(fixture)).toEqual([
+      'flush own/1/1',
+      'flushFolder own/1',
+      'flushFolder own',
+      'flushFolder ',
+      'BARRIER',
+      'rows',
+    ]);
   });
 
   test('fsync of a file that is packed: its segment, then the rows, then its own file goes', () => {
@@ -51,14 +63,14 @@ describe('the order of what reaches the disk', () => {
     const answer = user.fsync(ino);
     loose.tick();
     expect(answer.outcome()).toBeUndefined();
-    expect(order(fixture)).toEqual([
+    const happened = order(fixture);
+    expect(happened.slice(0, 4).sort()).toEqual([
       'flush aggregates/0/1',
-      'flushFolder aggregates/0',
-      'flushFolder aggregates',
       'flushFolder ',
-      'rows',
-      'unlink own/1/1',
+      'flushFolder aggregates',
+      'flushFolder aggregates/0',
     ]);
+    expect(happened.slice(4)).toEqual(['BARRIER', 'rows', 'unlink own/1/1']);
   });
 
   test('a delete: the rows, then own files and aggregates', () => {
@@ -72,7 +84,7 @@ describe('the order of what reaches the disk', () => {
     user.remove('packed');
     loose.backing.clear();
     loose.barrier();
-    expect(order(fixture)).toEqual(['rows', 'unlink own/1/1']);
+    expect(order(fixture)).toEqual(['BARRIER', 'rows', 'unlink own/1/1']);
   });
 
   test('bytes that a copy holds are punched only behind the barrier of the flush that replaced it', () => {
@@ -89,10 +101,36 @@ describe('the order of what reaches the disk', () => {
     loose.backing.clear();
     user.fsync(file.ino);
     loose.tick();
-    expect(order(fixture)).toEqual(['flush own/1/2', 'rows']);
+    const happened = order(fixture).filter((entry) => !entry.startsWith('flushFolder'));
+    expect(happened).toEqual(['flush own/1/2', 'BARRIER', 'rows']);
     loose.work();
     expect(order(fixture).at(-1)).toBe('allocate aggregates/0/1');
     expect(loose.damageNow()).toEqual([]);
+  });
+
+  test('what the last barrier of a mount lets go is punched before the mount has ended', () => {
+    const fixture = started();
+    const { loose, user } = fixture;
+    user.put('kept', pattern(256 * KIB));
+    user.put('removed', pattern(256 * KIB));
+    loose.pack();
+    loose.sync();
+    loose.work();
+    user.remove('removed');
+    loose.backing.clear();
+    let isSettled = false;
+    loose.filesystem.beginStop().whenSettled(() => {
+      isSettled = true;
+    });
+    for (let round = 0; round < 100 && !isSettled; round++) {
+      loose.tick();
+      loose.work(({ kind }) => kind !== 'punch');
+    }
+    expect(loose.jobs.map(({ kind }) => kind)).toEqual(['punch']);
+    expect(loose.filesystem.shutDown()).toBeUndefined();
+    expect(loose.jobs).toEqual([]);
+    expect(order(fixture).at(-1)).toBe('allocate aggregates/0/1');
+    loose.open();
   });
 
   test('a barrier that the rows refuse keeps what they still name', () => {
@@ -102,8 +140,8 @@ describe('the order of what reaches the disk', () => {
     loose.pack();
     loose.sync();
     const { namespace } = loose;
-    const barrier = namespace.barrier.bind(namespace);
-    namespace.barrier = () => E.ENOSPC;
+    const append = namespace.appendBarrier.bind(namespace);
+    namespace.appendBarrier = () => E.ENOSPC;
     const file = user.create('other');
     const answer = user.fsync(file.ino);
     user.remove('file');
@@ -111,7 +149,7 @@ describe('the order of what reaches the disk', () => {
     loose.tick();
     expect(answer.outcome()).toBe(E.ENOSPC);
     expect(order(fixture).filter((entry) => /unlink|allocate/.test(entry))).toEqual([]);
-    namespace.barrier = barrier;
+    namespace.appendBarrier = append;
     user.close(file);
     loose.barrier();
     loose.work();
@@ -127,8 +165,12 @@ describe('barriers', () => {
     const files = ['a', 'b', 'c'].map((name) => user.create(name));
     for (const file of files) user.write(file, 'contents');
     const before = loose.filesystem.status();
-    const answers = [...files.map(({ ino }) => user.fsync(ino)), user.fsync(directory)];
+    const answers = files.map(({ ino }) => user.fsync(ino));
+    loose.look();
     loose.backing.clear();
+    answers.push(user.fsync(directory));
+    for (const job of loose.jobs) expect(job.kind).toBe('flush');
+    loose.work();
     loose.tick();
     expect(answers.map(({ outcome }) => outcome())).toEqual(Array(4).fill(undefined));
     const after = loose.filesystem.status();
@@ -169,7 +211,7 @@ describe('barriers', () => {
 });
 
 describe('what was synced survives a kill', () => {
-  test('by fsync, by sync, by a barrier: names, contents, attributes', () => {
+  test.each(['kill', 'reboot'])('by fsync, by sync, by a barrier: names, contents, attributes (%s)', (end) => {
     const { loose, user } = start();
     user.mkdir('directory');
     const file = user.create('directory/fsynced');
@@ -180,11 +222,19 @@ describe('what was synced survives a kill', () => {
     user.setXattr('synced', 'user.a', 'value');
     loose.sync();
     const kept = user.stat('synced');
-    user.put('lost', 'lost');
+    user.put('late', 'late');
     user.rename('synced', 'renamed');
+    if (end === 'reboot') loose.bootId = 'boot-2';
     loose.crash();
+    if (end === 'kill') {
+      expect(user.list('')).toEqual(['directory', 'late', 'renamed']);
+      user.unlink('late');
+      user.rename('renamed', 'synced');
+    }
     expect(user.list('')).toEqual(['directory', 'synced']);
-    expect([user.stat('synced'), user.getXattr('synced', 'user.a')]).toEqual([kept, 'value']);
+    const { ctime } = user.stat('synced');
+    expect(user.stat('synced')).toEqual(end === 'kill' ? { ...kept, ctime } : kept);
+    expect(user.getXattr('synced', 'user.a')).toBe('value');
     expect([user.text('directory/fsynced'), user.text('synced')]).toEqual(['fsynced', 'synced']);
     expect(loose.damageNow()).toEqual([]);
   });
@@ -231,11 +281,7 @@ describe('after a flush has failed', () => {
       user.put('waiting', 'waiting');
       if (what === 'an aggregate') {
         loose.clock.advance(1_500);
-        loose.filesystem.tick();
-        loose.work();
-        user.put('again', 'again');
-        loose.clock.advance(600);
-        loose.filesystem.tick();
+        loose.tick();
         loose.work();
       }
       const kind = what === 'a folder' ? 'flushFolder' : 'flush';
@@ -253,10 +299,14 @@ describe('after a flush has failed', () => {
       expectReadOnly({ loose, user }, file);
       expect([user.text('before'), user.text('file'), user.text('waiting')]).toEqual(['before', 'contents', 'waiting']);
       expect(loose.sync()).toBe(E.EIO);
-      const lines = loose.log.lines.filter(({ message }) => message.startsWith('This mount takes no more changes'));
+      const lines = loose.log.lines.filter(({ message }) => message.startsWith('This store takes no more changes'));
       expect(lines).toHaveLength(1);
+      // The mark outlives the daemon, and every mount until a repair has looked at the store.
       loose.crash();
-      expect(user.text('before')).toBe('before');
+      expect([user.text('before'), loose.filesystem.status().broken]).toEqual(['before', expect.any(String)]);
+      expect(user.tryCreate('new')).toBe(E.EIO);
+      expect(loose.namespace.clearBroken()).toBeUndefined();
+      loose.crash();
       expect(loose.damageNow()).toEqual([]);
     });
   }
@@ -308,4 +358,26 @@ test('an fsynced own file says so in its row until it is written again', () => {
   loose.tick();
   expect(loose.backing.history.filter((entry) => entry === 'flush own/1/1')).toHaveLength(1);
   expect(loose.namespace.inode(file.ino)?.size).toBe(12);
+});
+
+test('what comes faster than a slow disk takes it is held, not refused', () => {
+  const { loose, user } = start();
+  const many = () => {
+    const record = loose.namespace.begin();
+    for (let i = 0; i < 45_000; i++) record.putSharer(7 as AggregateId, i * 4096, 9_999 as Ino);
+    loose.namespace.commit(record);
+  };
+  many();
+  loose.clock.advance(2_000);
+  loose.look();
+  expect(loose.filesystem.isFull).toBe(false);
+  many();
+  expect(loose.filesystem.isFull).toBe(true);
+  // Once the workers have done what they have to, all goes on.
+  for (let turn = 0; turn < 100 && loose.filesystem.isFull; turn++) {
+    loose.work();
+    loose.tick();
+  }
+  expect(loose.filesystem.isFull).toBe(false);
+  user.create('another');
 });

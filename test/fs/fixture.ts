@@ -1,7 +1,7 @@
 /** A loose filesystem and a user of it, gone with the test. */
 import { onTestFinished } from 'vitest';
 import { LooseFilesystem, type LooseOptions } from '../support/loose_filesystem.ts';
-import { LooseUser } from '../support/loose_user.ts';
+import { LooseUser, ROOT_USER } from '../support/loose_user.ts';
 
 export interface Fixture {
   readonly loose: LooseFilesystem;
@@ -11,7 +11,11 @@ export interface Fixture {
 export function start(options: LooseOptions = {}): Fixture {
   const loose = new LooseFilesystem(options);
   onTestFinished(() => loose.remove());
-  return { loose, user: new LooseUser(() => loose.filesystem) };
+  const pump = (round: number) => {
+    if (round > 0) loose.work();
+    loose.tick();
+  };
+  return { loose, user: new LooseUser(() => loose.filesystem, ROOT_USER, pump) };
 }
 
 /** Contents that tell their place: no two ranges of 4 bytes are alike, and `seed` tells files apart. */

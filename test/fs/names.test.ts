@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { E } from '../../base/errno.ts';
 import { compareTimes } from '../../base/time.ts';
 import { ROOT_INO } from '../../base/units.ts';
-import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../fs/types.ts';
+import { Deferred, RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../fs/types.ts';
 import { O_RDONLY, O_RDWR, O_WRONLY } from '../support/loose_user.ts';
 import { type Fixture, start } from './fixture.ts';
 
@@ -91,9 +91,38 @@ describe('rename', () => {
     expect(loose.backing.history).toEqual([]);
   });
 
+  test('that replaces packs a source that nobody has open, and flushes nothing', () => {
+    const { loose, user } = start();
+    user.put('new', 'the new one');
+    user.put('old', 'the old one');
+    loose.backing.clear();
+    user.rename('new', 'old');
+    expect([user.layout('old'), user.text('old')]).toEqual(['packed', 'the new one']);
+    expect(loose.backing.history).toEqual(['create aggregates/0/1', 'create aggregates/0/1', 'write aggregates/0/1']);
+    expect(loose.damageNow()).toEqual([]);
+  });
+
+  test('that replaces waits for a worker that packs its source already', () => {
+    const { loose, user } = start();
+    user.put('new', 'the new one');
+    user.put('old', 'the old one');
+    loose.clock.advance(2_000);
+    loose.look();
+    const { filesystem, caller } = user;
+    let isDone = false;
+    const answer = filesystem.rename(caller, user.place('new'), { ...user.place('old'), flags: 0 });
+    if (answer instanceof Deferred) answer.whenSettled(() => (isDone = true));
+    loose.look();
+    expect([isDone, user.text('old')]).toEqual([false, 'the old one']);
+    loose.work();
+    loose.tick();
+    expect([isDone, user.text('old'), user.exists('new')]).toEqual([true, 'the new one', false]);
+    expect(loose.damageNow()).toEqual([]);
+  });
+
   test('that cannot make its source durable replaces nothing', () => {
     const { loose, user } = start();
-    user.put('new', 'new');
+    user.write(user.create('new'), 'new');
     user.put('old', 'old');
     loose.backing.arm({ kind: 'flush', error: E.EIO });
     expect(user.rename('new', 'old')).toBe(E.EIO);
@@ -180,6 +209,27 @@ describe('directories', () => {
     const names = seen.filter((name) => name.startsWith('name'));
     expect([names.length, new Set(names).size]).toEqual([200, 200]);
     expect(new Set(seen).size).toBe(seen.length);
+  });
+
+  test('list with inodes for two milliseconds at most, and go on where that ended', () => {
+    const { loose, user } = start();
+    for (let i = 0; i < 100; i++) user.put(`name${i}`, '');
+    const listed = (cookie: number, plus: boolean): number[] => {
+      const cookies: number[] = [];
+      user.filesystem.listDirectory({ ino: ROOT_INO, cookie, plus }, (entry) => {
+        loose.clock.advance(1);
+        return cookies.push(entry.cookie) > 0;
+      });
+      return cookies;
+    };
+    const all = listed(0, false);
+    expect(all.length).toBe(102);
+    const found: number[] = [];
+    for (let part = listed(0, true); part.length > 0; part = listed(found.at(-1) ?? 0, true)) {
+      expect(part.length).toBeLessThanOrEqual(2 + 16);
+      found.push(...part);
+    }
+    expect(found).toEqual(all);
   });
 });
 

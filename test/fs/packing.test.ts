@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { PackFile } from '../../aggregate/pack.ts';
 import { E } from '../../base/errno.ts';
 import { KIB, MIB } from '../../base/units.ts';
+import { RENAME_EXCHANGE } from '../../fs/types.ts';
 import type { LooseFilesystem } from '../support/loose_filesystem.ts';
 import { O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } from '../support/loose_user.ts';
 import { pattern, same, start } from './fixture.ts';
@@ -12,6 +13,65 @@ function postedNames(loose: LooseFilesystem): string[][] {
     job.kind === 'pack' ? job.job.files.map((file: PackFile) => new TextDecoder().decode(file.name)) : [],
   );
 }
+
+/** Names by which jobs since the last call describe files besides those that they pack. */
+function mentionedNames(loose: LooseFilesystem): string[] {
+  loose.clock.advance(2_000);
+  loose.tick();
+  const names = loose.jobs.flatMap((job) => (job.kind === 'pack' ? job.job.mentions.map(({ name }) => name) : []));
+  loose.work();
+  return names.map((name) => new TextDecoder().decode(name)).sort();
+}
+
+describe('what indexes are told of a renamed file', () => {
+  test('that was packed before: its new name, with the next segment', () => {
+    const { loose, user } = start();
+    for (const name of ['a', 'b', 'c', 'd', 'e']) user.put(name, name);
+    loose.pack();
+    user.rename('a', 'a2');
+    user.rename('b', 'c');
+    user.rename('d', 'e', RENAME_EXCHANGE);
+    user.put('next', 'next');
+    expect(mentionedNames(loose)).toEqual(['a2', 'c', 'd', 'e']);
+    user.put('other', 'other');
+    expect(mentionedNames(loose)).toEqual([]);
+  });
+
+  test('that waits: nothing besides, the segment has its new name', () => {
+    const { loose, user } = start();
+    user.put('a', 'a');
+    user.rename('a', 'a2');
+    loose.clock.advance(2_000);
+    loose.tick();
+    expect(postedNames(loose)).toEqual([['a2']]);
+    expect(mentionedNames(loose)).toEqual([]);
+    user.put('next', 'next');
+    expect(mentionedNames(loose)).toEqual([]);
+  });
+
+  test('that a worker has at the time: its new name, once it is packed', () => {
+    const { loose, user } = start();
+    user.put('a', 'a');
+    loose.clock.advance(2_000);
+    loose.tick();
+    expect(postedNames(loose)).toEqual([['a']]);
+    user.rename('a', 'a2');
+    // Another job while that one is not done: the file is not yet what it will be.
+    user.put('next', 'next');
+    expect(mentionedNames(loose)).toEqual([]);
+    user.put('another', 'another');
+    expect(mentionedNames(loose)).toEqual(['a2']);
+  });
+
+  test('that replaces one and is packed for that: its new name', () => {
+    const { loose, user } = start();
+    user.put('a', 'a');
+    user.put('b', 'b');
+    user.rename('a', 'b');
+    user.put('next', 'next');
+    expect(mentionedNames(loose)).toEqual(['b']);
+  });
+});
 
 describe('when files are packed', () => {
   test('a directory with a whole segment is packed at once, in name order, however it was written', () => {

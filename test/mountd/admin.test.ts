@@ -25,6 +25,9 @@ describe('the admin socket', () => {
         return { inode: ino };
       },
       sync: async (packed) => calls.push({ packed }),
+      noteBackup: async (lsn) => calls.push({ lsn }),
+      shards: async () => ({ shards: [] }),
+      addShards: async (count: number) => ({ count }),
       stop: () => calls.push('stop'),
     });
   });
@@ -62,6 +65,9 @@ describe('the admin socket', () => {
       status: async () => ({ second: true }),
       inode: async () => ({}),
       sync: async () => {},
+      noteBackup: async () => {},
+      shards: async () => ({ shards: [] }),
+      addShards: async (count: number) => ({ count }),
       stop: () => {},
     });
     expect(await ask('GET', '/status')).toEqual({ second: true });

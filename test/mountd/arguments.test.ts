@@ -41,12 +41,24 @@ describe('-o', () => {
       acl: false,
       layoutXattrs: true,
       commitIntervalMs: 500,
+      passthrough: false,
+      resend: true,
+      restarts: 5,
     });
     expect(parseMountOptions(['ro', 'rw'])).toMatchObject({ flags: 0, readOnly: false });
     expect(parseMountOptions([])).toMatchObject({ flags: 0, acl: true });
   });
 
   it('names the known ones when one is unknown', () => {
+    expect(parseMountOptions(['noresend,restarts=0'])).toMatchObject({ resend: false, restarts: 0 });
+    expect(parseMountOptions(['passthrough'])).toMatchObject({ passthrough: true });
+    expect(parseMountOptions(['passthrough,nopassthrough'])).toMatchObject({ passthrough: false });
+    expect(parseMountOptions(['nopassthrough,passthrough=on'])).toMatchObject({ passthrough: true });
+    expect(parseMountOptions(['passthrough,passthrough=off'])).toMatchObject({ passthrough: false });
+    expect(() => parseMountOptions(['passthrough=maybe'])).toThrow(/unknown option/);
+    for (const bad of ['restarts=', 'restarts=-1', 'restarts=1.5', 'restarts=9999999']) {
+      expect(() => parseMountOptions([bad])).toThrow(/restarts within a minute, 0 to/);
+    }
     expect(() => parseMountOptions(['ro,bogus'])).toThrow(/'bogus': unknown option, expected .*nosuid.*commit=SECONDS/);
     expect(() => parseMountOptions(['toString'])).toThrow(/unknown option/);
     for (const bad of ['commit=', 'commit=x', 'commit=0', 'commit=1e9']) {

@@ -1,9 +1,9 @@
 /** fsck on a store that was filled through a real mount: clean as it is, and each planted fault found by its kind. */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { slotOf } from '../../base/units.ts';
+import { ROOT_INO, slotOf } from '../../base/units.ts';
 import { KINDS, type Kind } from '../../mountd/fsck/kinds.ts';
 import { FLAG_UNSETTLED } from '../../shard/rows.ts';
 import { pacsfs, TestStore } from '../support/mount_harness.ts';
@@ -12,7 +12,9 @@ import { BYTE_FAULTS } from './faults/byte_faults.ts';
 import { DIRECTORY_FAULTS } from './faults/directory_faults.ts';
 import type { Fault } from './faults/fault.ts';
 import { INODE_FAULTS } from './faults/inode_faults.ts';
+import { copySlot, MOVE_FAULTS } from './faults/move_faults.ts';
 import { NAME_FAULTS } from './faults/name_faults.ts';
+import { SPLIT_FAULTS, splitHalfway, WIDE_NAMES } from './faults/split_faults.ts';
 
 const FILL = `
 import os, random, struct
@@ -27,6 +29,9 @@ with open('a/holes', 'wb') as f:
 with open('big', 'wb') as f: f.truncate(9 << 20)
 os.link('a/f1', 'x/hard'); os.symlink('target/of/link', 'a/sym'); os.mkfifo('a/pipe')
 os.setxattr('a/f3', 'user.note', b'hello')
+for i in range(16): os.makedirs(f'spread/{i}')
+os.mkdir('wide')
+for i in range(${WIDE_NAMES}): os.mkfifo(f'wide/n{i}')
 acl = struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *e) for e in
     ((1, 6, 0xffffffff), (2, 4, 1000), (4, 4, 0xffffffff), (16, 6, 0xffffffff), (32, 4, 0xffffffff)))
 os.setxattr('a/b', 'system.posix_acl_default', acl)
@@ -107,8 +112,30 @@ describe('a store in good order', () => {
 describe('names', () => {
   for (const fault of NAME_FAULTS) testFault(fault);
 });
+
+describe('slots on their way', () => {
+  for (const fault of MOVE_FAULTS) testFault(fault);
+
+  it('are no damage where shards have noted them', () => {
+    const target = plant();
+    const slot = slotOf(target.ino('a'));
+    copySlot(target, slot);
+    target.change((databases) => databases.shards[(databases.shardIdOf(slot) + 1) % 4]?.marks.putIncoming(slot));
+    const { found } = target.fsck({ repair: true });
+    expect([...found.keys()]).toEqual(['moving-slot']);
+    seen.add('moving-slot');
+  });
+});
 describe('directories', () => {
   for (const fault of DIRECTORY_FAULTS) testFault(fault);
+});
+describe('a directory that is being split', () => {
+  it('is whole', () => {
+    const target = plant();
+    splitHalfway(target);
+    expect([...target.fsck().found]).toEqual([]);
+  });
+  for (const fault of SPLIT_FAULTS) testFault(fault);
 });
 describe('inodes', () => {
   for (const fault of INODE_FAULTS) testFault(fault);
@@ -160,10 +187,46 @@ describe('what a repair must not do', () => {
   });
 });
 
+describe('a store that lacks a shard', () => {
+  it('gets it back from the journal, which goes back to its beginning', () => {
+    const target = plant();
+    const directories = Array.from({ length: 16 }, (_, index) => `spread/${index}`);
+    const files = ['a/f1', 'a/f2', 'a/b/small', 'x/hard', 'x/shared', 'big', 'a/sym', 'a/pipe', ...directories];
+    const before = files.map((path) => target.inode(path));
+    // Where a directory lies is chance; that all of these lie in the root's shard is none that will come.
+    const paths = files.map((each) => target.databasePath(slotOf(target.ino(each))));
+    const path = paths.find((each) => each !== target.databasePath(slotOf(ROOT_INO)));
+    if (path === undefined) throw new Error('Everything lies in one shard');
+    rmSync(path);
+    const { found, damageLeft } = target.fsck();
+    for (const kind of found.keys()) seen.add(kind);
+    expect([kindsOf(found), damageLeft]).toEqual([['missing-shard'], 1]);
+    expect(existsSync(path)).toBe(false);
+    const repaired = target.fsck({ repair: true });
+    expect(repaired.damageLeft).toBe(0);
+    expect(repaired.refilled).toEqual([expect.stringContaining('everything is back')]);
+    expect(kindsOf(repaired.found)).toEqual(['missing-shard']);
+    expect(kindsOf(target.fsck().found)).toEqual([]);
+    expect(files.map((each) => target.inode(each))).toEqual(before);
+  });
+});
+
+describe('a store that is broken', () => {
+  it('is so until it was repaired', () => {
+    const target = plant();
+    writeFileSync(join(target.meta, 'BROKEN'), '{"time":"","reason":"a test"}');
+    const { found } = target.fsck();
+    for (const kind of found.keys()) seen.add(kind);
+    expect(kindsOf(found)).toEqual(['broken']);
+    expect(target.fsck({ repair: true }).damageLeft).toBe(0);
+    expect(kindsOf(target.fsck().found)).toEqual([]);
+  });
+});
+
 describe('after an end that was not clean', () => {
   it('what the next mount settles is noted, not damage', () => {
     const target = plant();
-    const generation = target.read((namespace) => namespace.generation);
+    const generation = target.read((namespace) => namespace.start);
     const inode = { ...target.inode('a/f4'), nlink: 0 };
     target.removeDentry('a/f4');
     target.change((databases) => {
@@ -173,21 +236,16 @@ describe('after an end that was not clean', () => {
     target.changeInode('big', { flags: FLAG_UNSETTLED });
     rmSync(target.ownPath('big'));
     writeFileSync(join(target.volume, 'own', String(generation), '9999'), '');
+    const spare = join(target.volume, 'own', String(generation), '9998');
+    writeFileSync(spare, '');
+    utimesSync(spare, 0, 0);
     writeFileSync(target.aggregatePath(9), '');
     const { found } = target.fsck({ wasClean: false });
     for (const kind of found.keys()) seen.add(kind);
     expect(kindsOf(found)).toEqual(['wrong-partition-count']);
-    const notes = ['waiting-orphan', 'unsettled-file', 'lost-own-file', 'leftover-own-file', 'leftover-aggregate'];
+    const files = ['unsettled-file', 'lost-own-file', 'leftover-own-file', 'spare-own-files'];
+    const notes = ['waiting-orphan', 'leftover-aggregate', ...files];
     expect([...found.keys()]).toEqual(expect.arrayContaining(notes));
-  });
-
-  it('a barrier that was cut off is noted', () => {
-    const target = plant();
-    target.sql('system', "UPDATE meta SET value = value - 1 WHERE key = 'lsn'");
-    const { found, damageFound } = target.fsck();
-    for (const kind of found.keys()) seen.add(kind);
-    expect([...found.keys()]).toEqual(['torn-barrier']);
-    expect(damageFound).toBe(0);
   });
 });
 

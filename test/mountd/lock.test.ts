@@ -39,17 +39,55 @@ describe('the store lock', () => {
   const leave = (record: object) => writeFileSync(join(store, 'meta', 'lock'), JSON.stringify(record));
   const left = { state: 'held', purpose: 'mount', supervisorPid: 1, ...HERE };
 
-  it('is taken over from a dead holder of this machine, whether or not it started anew', () => {
-    for (const record of [left, { ...left, bootId: 'boot-0' }, { ...left, host: 'container' }]) {
+  /** Of a living process, as the lock itself writes it. */
+  const living = () => {
+    const lock = StoreLock.acquire(store, { purpose: 'mount', identity: HERE });
+    const record = readLockRecord(store);
+    lock.release({ code: 0 });
+    return record ?? {};
+  };
+  const taken = () => StoreLock.acquire(store, { purpose: 'mount', force: false, identity: HERE }).release({ code: 0 });
+
+  it('is taken over from a holder of this host that is gone, or lived before the machine started anew', () => {
+    const alive = living();
+    for (const record of [
+      left,
+      { ...left, bootId: 'boot-0' },
+      { ...alive, bootId: 'boot-0' },
+      // The number of one that is gone, used again by another.
+      { ...alive, startTicks: 1 },
+      { ...alive, supervisorPid: 2 ** 22 + 1 },
+    ]) {
       leave(record);
-      StoreLock.acquire(store, { purpose: 'mount', identity: HERE }).release({ code: 0 });
+      taken();
     }
+  });
+
+  it('is refused while its holder lives, though flock did not tell, but by force', () => {
+    leave(living());
+    expect(taken).toThrow(
+      new RegExp(`^Store in use: .* process ${process.pid} on host 'here', which is alive; .*--force`),
+    );
+    expect(isLocked(store)).toBe(false);
+    StoreLock.acquire(store, { purpose: 'fsck', force: true, identity: HERE }).releaseUnchanged();
+    expect(taken).toThrow(/which is alive/);
+    StoreLock.acquire(store, { purpose: 'mount', force: true, identity: HERE }).release({ code: 0 });
+    taken();
+  });
+
+  it('is refused when another host of the same kernel left it: whether its processes are gone cannot be seen', () => {
+    leave({ ...left, host: 'container' });
+    expect(taken).toThrow(/host 'container', this is 'here'; .*--force/);
   });
 
   it('is refused when another machine left it, but by force', () => {
     leave({ ...left, ...ELSEWHERE });
-    expect(() => StoreLock.acquire(store, { purpose: 'mount', identity: HERE })).toThrow(
-      /^Store in use: .* host 'elsewhere', this is 'here'; .*--force/,
+    expect(() => StoreLock.acquire(store, { purpose: 'mount', force: false, identity: HERE })).toThrow(
+      /^Store in use: .* host 'elsewhere', this is 'here'; .*, then use --force$/,
+    );
+    // A command that has no --force does not tell of one.
+    expect(() => StoreLock.acquire(store, { purpose: 'backup', identity: HERE })).toThrow(
+      /this is 'here'; .*, then take it over with `pacsfs mount --force`$/,
     );
     expect(isLocked(store)).toBe(false);
     StoreLock.acquire(store, { purpose: 'mount', force: true, identity: HERE }).release({ code: 0 });

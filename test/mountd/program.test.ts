@@ -23,7 +23,6 @@ describe('wrong usage', () => {
     [['format', '/tmp/x', '--shards', '0'], /expected a number from 1 to 256/],
     [['format', '/tmp/x', '--shards', '257'], /expected a number from 1 to 256/],
     [['format', '/tmp/x', '--shards', 'many'], /expected a number from 1 to 256/],
-    [['format', '/tmp/x', '--journal', '/j'], /this version keeps no journal yet/],
     [['format', '/tmp/x', '--volume', 'x'], /expected NAME=TIER:KIND:ARGS/],
     [['format', '/tmp/x', '--volume', 'm=hot:mirror:/a,/b'], /this version serves 'dir' volumes only/],
     [['format', '/tmp/x', '--volume', 'c=cold:ec:1+1:/a,/b'], /this version serves 'dir' volumes only/],

@@ -1,5 +1,15 @@
 /** Each thing that format and mount cannot do ends with one line that says what to do, and with the right exit code. */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -169,9 +179,56 @@ describe('without a mount', () => {
   });
 });
 
+it('an option that is empty means nothing', async () => {
+  await refused(['format', '/tmp/pacsfs-none', '--journal', ''], 2, /--journal of format: it is empty/);
+});
+
 describe('while it is mounted', () => {
   let store: TestStore;
   afterEach(() => store.destroy());
+
+  it('a copy of it is not mounted beside it', async () => {
+    store = await TestStore.create({ mounted: false });
+    const copy = join(store.folder, 'copy');
+    const other = join(store.folder, 'other');
+    cpSync(store.path, copy, { recursive: true });
+    mkdirSync(other);
+    await store.mount();
+    await refused(
+      ['mount', copy, other],
+      1,
+      /^pacsfs: Cannot mount \S+copy: a copy of it with the same id \S+ is mounted/,
+    );
+    await store.sync();
+    await store.unmount();
+    expect(await pacsfs(['mount', copy, other])).toMatchObject({ code: 0 });
+    expect(await pacsfs(['unmount', other])).toMatchObject({ code: 0 });
+  });
+
+  it('a lock file that was deleted lets nobody in', async () => {
+    store = await TestStore.create();
+    rmSync(join(store.path, 'meta', 'lock'));
+    await refused(
+      ['fsck', store.path, '--repair'],
+      8,
+      /^pacsfs: Store in use: \S+ is mounted at \S+ and its lock file/,
+    );
+    expect(await store.shell('echo x > f; cat f')).toBe('x\n');
+  });
+
+  it('a backup replaces no device, and does not go into what it is for', async () => {
+    store = await TestStore.create();
+    const device = join(store.folder, 'device');
+    expect(await run('mknod', [device, 'c', '1', '7'])).toMatchObject({ code: 0 });
+    await refused(['backup', store.path, device], 1, /Cannot back up to \S+device: it is there and no regular file/);
+    expect(lstatSync(device).isCharacterDevice()).toBe(true);
+    await refused(['backup', store.path, join(store.mountPoint, 'b')], 1, /Cannot back up to \S+: it is in \S+ itself/);
+    await refused(
+      ['backup', store.path, join(store.folder, 'none', 'b')],
+      1,
+      /Cannot back up to \S+: \S+ is no folder/,
+    );
+  });
 
   it('the store and the mount point are in use', async () => {
     store = await TestStore.create();
@@ -192,6 +249,15 @@ describe('while it is mounted', () => {
     await refused(['info', join(store.mountPoint, 'none')], 1, /^pacsfs: Cannot look at .*none: it does not exist/);
     await refused(['info', store.path], 1, /^pacsfs: Not in a mount/);
     expect(store.isMounted()).toBe(true);
+  });
+
+  it('a journal folder whose own disk is not mounted is told', async () => {
+    store = await TestStore.create({ mounted: false });
+    const journal = join(store.folder, 'journal');
+    rmSync(store.path, { recursive: true });
+    expect(await pacsfs(['format', store.path, '--journal', journal])).toMatchObject({ code: 0 });
+    const mounted = await pacsfs(['mount', store.path, store.mountPoint]);
+    expect(mounted).toMatchObject({ code: 0, stderr: expect.stringMatching(/journal is on the disk of the metadata/) });
   });
 
   it('a directory that is not empty may be covered', async () => {

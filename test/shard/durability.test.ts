@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -24,7 +24,6 @@ describe('what a barrier promises', () => {
     test.reopen();
     expect(test.names(test.root())).toEqual(['before']);
     expect(test.store.totals(test.root()).entries).toBe(1);
-    expect(test.store.torn).toBe(false);
   });
 
   it('holds for a copy of the files taken at any time after it, as a killed process leaves them', () => {
@@ -40,7 +39,6 @@ describe('what a barrier promises', () => {
       expect(crashed.lsn).toBe(lsn);
       expect(crashed.list(dir, 0, 1000)).toHaveLength(20 * (round + 1) + 10 * round);
       expect(crashed.totals(dir).entries).toBe(20 * (round + 1) + 10 * round);
-      expect(crashed.torn).toBe(false);
       crashed.close();
       const again = join(scratchFolder(), 'copy');
       copyAll(test.folder, again);
@@ -49,23 +47,6 @@ describe('what a barrier promises', () => {
       expect(read.totals(dir).entries).toBe(20 * (round + 1) + 10 * round);
       read.close();
     }
-  });
-
-  it('is noticed when it was cut off between two commits', () => {
-    const test = new TestStore({ shardCount: 2 });
-    test.make(test.root(), 'a');
-    test.store.barrier();
-    const copy = join(scratchFolder(), 'copy');
-    mkdirSync(copy);
-    copyAll(join(test.folder, 'system.db'), join(copy, 'system.db'));
-    copyAll(join(test.folder, 'system.db-wal'), join(copy, 'system.db-wal'));
-    test.make(test.root(), 'b');
-    test.store.barrier();
-    copyAll(join(test.folder, 'shards'), join(copy, 'shards'));
-    const torn = test.open(copy);
-    expect(torn.torn).toBe(true);
-    expect(torn.list(test.root(), 0, 10)).toHaveLength(2);
-    torn.close();
   });
 
   it('empties the logs above their limit', () => {

@@ -8,13 +8,14 @@ import { isErrno } from '../../base/errno.ts';
 import type { Extent, VolumeRow } from '../../base/layout.ts';
 import { silentLog } from '../../base/log.ts';
 import type { Clock, Timespec } from '../../base/time.ts';
-import { type AggregateId, type Ino, type Lsn, ROOT_INO, type VolumeId } from '../../base/units.ts';
+import { type AggregateId, type Ino, ROOT_INO, type VolumeId } from '../../base/units.ts';
+import { emptyInode } from '../../shard/empty_inode.ts';
 import { DT_DIR, DT_REG, type Inode } from '../../shard/rows.ts';
 import {
+  checkpointDatabase,
   formatNamespace,
   type NamespaceOptions,
   NamespaceStore,
-  NO_PARTITIONS,
   SINGLE_PARTITION,
 } from '../../shard/store.ts';
 
@@ -37,6 +38,10 @@ export class TestClock implements Clock {
     return { sec: this.sec, nsec: 123_456_789 };
   }
 
+  lastTick(): Timespec {
+    return this.now();
+  }
+
   monotonicMs(): number {
     return this.sec * 1000;
   }
@@ -53,7 +58,7 @@ export interface TestStoreOptions extends Partial<NamespaceOptions> {
 }
 
 export class TestStore {
-  readonly folder: string;
+  folder: string;
   readonly clock = new TestClock();
   readonly #options: TestStoreOptions;
   store: NamespaceStore;
@@ -69,6 +74,7 @@ export class TestStore {
       volumes: [VOLUME],
       hashKey: new Uint8Array(16).fill(7),
       ballastBytes: options.ballastBytes ?? 0,
+      journal: { segmentBytes: 256 << 10 },
     });
     assert(made === undefined, 'Cannot format a test store');
     this.store = this.open();
@@ -84,6 +90,11 @@ export class TestStore {
       ...this.#options,
       ...more,
     });
+  }
+
+  /** The store that is open is in another folder from now on. */
+  moveTo(folder: string): void {
+    this.folder = folder;
   }
 
   reopen(): NamespaceStore {
@@ -142,32 +153,7 @@ export class TestStore {
 }
 
 export function plainInode(ino: Ino, now: Timespec): Inode {
-  return {
-    ino,
-    mode: 0o100644,
-    uid: 1000,
-    gid: 1001,
-    nlink: 1,
-    size: 0,
-    atime: now,
-    mtime: now,
-    ctime: now,
-    btime: now,
-    rdev: 0,
-    flags: 0,
-    generation: 3,
-    layout: 'none',
-    own: undefined,
-    extents: [],
-    second: [],
-    parent: ROOT_INO,
-    position: 0,
-    project: 0,
-    retainUntilSec: 0,
-    holds: 0,
-    lsn: 0 as Lsn,
-    partitions: NO_PARTITIONS,
-  };
+  return { ...emptyInode(ino, 0o100644, now), uid: 1000, gid: 1001, generation: 3 };
 }
 
 export function extentAt(fileOffset: number, length = 70_000, shared = false): Extent {
@@ -182,4 +168,23 @@ export function extentAt(fileOffset: number, length = 70_000, shared = false): E
     checksums: new Uint32Array(Math.ceil(length / 65536)).fill(0xdeadbeef),
     shared,
   };
+}
+
+/**
+ * A barrier in steps: transactions that it covers are committed, logs moved; what comes between its beginning and the next
+ * one waits, when it does not end.
+ */
+export function cycle(store: NamespaceStore, ends: boolean): void {
+  const { lsn } = store;
+  // Whatever their age: the first look notes since when they are dirty.
+  for (const nowMs of [0, Number.MAX_SAFE_INTEGER]) store.barrierBegins(nowMs);
+  if (!ends) return;
+  if (lsn > store.durableLsn) {
+    assert(store.appendBarrier(lsn) === undefined, 'No room in the journal of a test store');
+    store.barrierFlushed(lsn, 0);
+  }
+  for (let more = true; more; ) {
+    more = store.turn() === true;
+    for (const path of store.takeMoves()) store.moved(path, checkpointDatabase(path));
+  }
 }

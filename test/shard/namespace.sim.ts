@@ -4,12 +4,14 @@
  */
 import { expect, it } from 'vitest';
 import { assert } from '../../base/assert.ts';
-import { isErrno } from '../../base/errno.ts';
-import type { Ino } from '../../base/units.ts';
+import { E, isErrno } from '../../base/errno.ts';
+import type { Ino, Lsn } from '../../base/units.ts';
 import type { Inode } from '../../shard/rows.ts';
-import { TestStore } from './fixture.ts';
+import { type CheckpointOutcome, checkpointDatabase } from '../../shard/store.ts';
+import { firstSeed } from '../support/seed.ts';
+import { TestClock, TestStore } from './fixture.ts';
 
-const SEED = Number(process.env['PACSFS_SEED'] ?? Date.now() % 1_000_000);
+const SEED = firstSeed('PACSFS_SEED');
 const STEPS = 6000;
 
 type Model = Map<Ino, Map<string, Ino>>;
@@ -18,11 +20,41 @@ function copyOf(model: Model): Model {
   return new Map([...model].map(([dir, names]) => [dir, new Map(names)]));
 }
 
+/** Each look takes half a millisecond, so that no step gets far. */
+class HurriedClock extends TestClock {
+  #looks = 0;
+
+  override monotonicMs(): number {
+    this.#looks += 1;
+    return this.#looks / 2;
+  }
+}
+
 class Walk {
-  readonly #test = new TestStore({ shardCount: 3, cachedInodes: 50, cachedPartitions: 4, nameHash: few });
+  /** What the databases did beside the walk, for those who want to know that it was something. */
+  readonly counts = { commits: 0, moved: 0 };
+  readonly #test = new TestStore({
+    shardCount: 3,
+    cachedInodes: 50,
+    cachedPartitions: 4,
+    nameHash: few,
+    shardTxnRows: 20,
+    walLimit: 1 << 15,
+    clock: new HurriedClock(),
+    watch: {
+      committed: () => {
+        this.counts.commits += 1;
+      },
+      checkpointed: () => {},
+    },
+  });
   readonly #directories: Ino[] = [];
   #model: Model = new Map();
   #durable: Model;
+  /** A barrier in steps that is under way: what it covers. */
+  #underWay: { readonly lsn: Lsn; readonly model: Model } | undefined;
+  /** Databases whose logs a worker is to move, or has moved without being heard. */
+  #moves: { readonly path: string; outcome?: CheckpointOutcome }[] = [];
   #state = SEED;
 
   constructor() {
@@ -52,9 +84,10 @@ class Walk {
 
   step(): void {
     const kind = this.#pick(1000);
-    if (kind < 500) this.#create();
-    else if (kind < 750) this.#unlink();
-    else if (kind < 950) this.#rename();
+    if (kind < 450) this.#create();
+    else if (kind < 650) this.#unlink();
+    else if (kind < 800) this.#rename();
+    else if (kind < 975) this.#cycle();
     else if (kind < 985) this.#check();
     else if (kind < 995) this.#barrier();
     else this.#crash();
@@ -101,12 +134,44 @@ class Walk {
     to.names.set(newName, source.ino);
   }
 
+  /** One step of a barrier, of the databases, or of a worker. */
+  #cycle(): void {
+    const { store } = this.#test;
+    const move = this.#moves[this.#pick(Math.max(1, this.#moves.length))];
+    const kind = this.#pick(4);
+    if (kind === 0 && this.#underWay === undefined) {
+      this.#underWay = { lsn: store.lsn, model: copyOf(this.#model) };
+      store.barrierBegins(0);
+    } else if (kind === 1 && this.#underWay !== undefined) {
+      const { lsn, model } = this.#underWay;
+      this.#underWay = undefined;
+      if (lsn <= store.durableLsn) return;
+      expect(store.appendBarrier(lsn)).toBeUndefined();
+      store.barrierFlushed(lsn, 0);
+      this.#durable = model;
+    } else if (kind === 2) {
+      expect(store.turn()).not.toBe(E.ENOSPC);
+      this.#moves.push(...store.takeMoves().map((path) => ({ path })));
+    } else if (move !== undefined) {
+      if (move.outcome === undefined) {
+        move.outcome = checkpointDatabase(move.path);
+        return;
+      }
+      this.#moves = this.#moves.filter((each) => each !== move);
+      store.moved(move.path, move.outcome);
+      if (move.outcome.isComplete) this.counts.moved += 1;
+    }
+  }
+
   #barrier(): void {
     this.#test.store.barrier();
+    this.#underWay = undefined;
     this.#durable = copyOf(this.#model);
   }
 
   #crash(): void {
+    this.#underWay = undefined;
+    this.#moves = [];
     this.#test.reopen();
     this.#model = copyOf(this.#durable);
     this.#check();
@@ -145,4 +210,7 @@ it(`a random walk agrees with its model (seed ${SEED})`, () => {
   const walk = new Walk();
   for (let i = 0; i < STEPS; i++) walk.step();
   walk.finish();
+  // The databases went through their cycle beside all that.
+  expect(walk.counts.commits).toBeGreaterThan(20);
+  expect(walk.counts.moved).toBeGreaterThan(5);
 }, 60_000);

@@ -214,7 +214,7 @@ describe('apply', () => {
     for (let from = 0; from <= records.length; from++) {
       const databases = StoreDatabases.open(test.folder, { now: EPOCH, readOnly: false });
       for (const mutations of records.slice(from)) applyMutations(databases, mutations);
-      for (const database of [...databases.shards, databases.system]) database.commit(9 as Lsn);
+      for (const database of [...databases.shards, databases.system]) database.commit(5 as Lsn);
       databases.close();
       test.store = test.open();
       expect(dump(test.store)).toEqual(expected);

@@ -2,8 +2,9 @@
  * A backing that fails on request: the next calls of a kind, the nth, or all from a point on. Everything else passes to
  * the backing below.
  */
-import type { Backing, BackingFile, BackingOpen, BackingSpace, BackingStat } from '../../base/backing.ts';
-import { type Errno, isErrno, type Result } from '../../base/errno.ts';
+import type { Backing, BackingFile, BackingOpen, BackingSpace, BackingStat, ByteRange } from '../../base/backing.ts';
+import { E, type Errno, isErrno, type Result } from '../../base/errno.ts';
+import type { Timespec } from '../../base/time.ts';
 
 export type FaultKind =
   | 'open'
@@ -12,15 +13,19 @@ export type FaultKind =
   | 'write'
   | 'stat'
   | 'truncate'
+  | 'setModified'
   | 'allocate'
   | 'seek'
   | 'flush'
   | 'flushFolder'
+  | 'writeBack'
   | 'makeFolder'
   | 'unlink'
   | 'rename'
   | 'list'
-  | 'space';
+  | 'space'
+  | 'copyRange'
+  | 'removeFolder';
 
 export interface Fault {
   readonly kind: FaultKind;
@@ -33,8 +38,19 @@ export interface Fault {
   readonly path?: string;
   /** Only opens with O_DIRECT, and writes through such. */
   readonly direct?: boolean;
-  /** Bytes that a write which fails has written all the same. Default 0. */
+  /** Bytes that a write which fails has written all the same, or, below 1, what part of them. Default 0. */
   readonly partial?: number;
+}
+
+/** What one call met, by its number: whatever kind it is of. */
+export interface CallFault {
+  /** From 1 on. */
+  readonly call: number;
+  readonly error: Errno;
+  /** Part of a write's bytes that reach the disk all the same. Default 0. */
+  readonly written?: number;
+  /** All later calls of its kind fail too. Default false. */
+  readonly isLasting?: boolean;
 }
 
 interface Armed {
@@ -49,6 +65,15 @@ export class FaultBacking implements Backing {
   readonly calls = new Map<FaultKind, number>();
   /** Files opened and not closed. */
   openFiles = 0;
+  /** Calls so far, of all kinds. */
+  total = 0;
+  /** Told of every call, before it is made. */
+  onCall: ((kind: FaultKind, path: string) => void) | undefined;
+  /** While set, calls neither count nor fail: those of a test that looks. */
+  isPaused = false;
+  #callFault: CallFault | undefined;
+  /** What the call fault has met, once it has. */
+  met: { readonly kind: FaultKind; readonly path: string } | undefined;
 
   constructor(below: Backing) {
     this.#below = below;
@@ -58,8 +83,14 @@ export class FaultBacking implements Backing {
     this.#armed.push({ fault, seen: 0 });
   }
 
+  armCall(fault: CallFault): void {
+    this.#callFault = fault;
+    this.met = undefined;
+  }
+
   disarm(): void {
     this.#armed = [];
+    this.#callFault = undefined;
   }
 
   /** The error that this call must fail with, if any. */
@@ -69,7 +100,12 @@ export class FaultBacking implements Backing {
 
   /** The fault that this call meets, if any. */
   fault(kind: FaultKind, path: string, direct = false): Fault | undefined {
+    if (this.isPaused) return undefined;
     this.calls.set(kind, (this.calls.get(kind) ?? 0) + 1);
+    this.total += 1;
+    this.onCall?.(kind, path);
+    const called = this.#metCall(kind, path);
+    if (called !== undefined) return called;
     for (const armed of this.#armed) {
       const { fault } = armed;
       if (fault.kind !== kind || (fault.path !== undefined && !path.includes(fault.path))) continue;
@@ -79,6 +115,16 @@ export class FaultBacking implements Backing {
       if (armed.seen > after && armed.seen <= after + (fault.times ?? Number.POSITIVE_INFINITY)) return fault;
     }
     return undefined;
+  }
+
+  #metCall(kind: FaultKind, path: string): Fault | undefined {
+    const fault = this.#callFault;
+    if (fault === undefined) return undefined;
+    const isIt =
+      this.met === undefined ? this.total === fault.call : fault.isLasting === true && this.met.kind === kind;
+    if (!isIt) return undefined;
+    this.met ??= { kind, path };
+    return { kind, error: fault.error, ...(fault.written === undefined ? {} : { partial: fault.written }) };
   }
 
   open(path: string, options: BackingOpen = {}): Result<BackingFile> {
@@ -102,7 +148,7 @@ export class FaultBacking implements Backing {
   }
 
   removeFolder(path: string): number {
-    return this.#below.removeFolder(path);
+    return this.#count('removeFolder', path, () => this.#below.removeFolder(path));
   }
 
   flushFolder(path: string): number {
@@ -126,6 +172,8 @@ export class FaultBacking implements Backing {
     to: { readonly file: BackingFile; readonly offset: number },
     length: number,
   ): number {
+    const error = this.check('copyRange', to.file.path);
+    if (error !== undefined) return -error.number;
     return this.#below.copyRange(
       { ...from, file: from.file instanceof FaultFile ? from.file.below : from.file },
       { ...to, file: to.file instanceof FaultFile ? to.file.below : to.file },
@@ -142,6 +190,7 @@ export class FaultBacking implements Backing {
 class FaultFile implements BackingFile {
   readonly path: string;
   readonly below: BackingFile;
+  readonly descriptor?: number;
   readonly #faults: FaultBacking;
   readonly #direct: boolean;
   #open = true;
@@ -149,6 +198,7 @@ class FaultFile implements BackingFile {
   constructor(below: BackingFile, options: { readonly faults: FaultBacking; readonly direct: boolean }) {
     this.path = below.path;
     this.below = below;
+    if (below.descriptor !== undefined) this.descriptor = below.descriptor;
     this.#faults = options.faults;
     this.#direct = options.direct;
   }
@@ -157,10 +207,18 @@ class FaultFile implements BackingFile {
     return this.#count('read', () => this.below.read(into, offset));
   }
 
+  readNow(into: Uint8Array, offset: number): number {
+    return this.#count('read', () => this.below.readNow?.(into, offset) ?? -E.EOPNOTSUPP.number);
+  }
+
   write(from: Uint8Array, offset: number): number {
     const fault = this.#faults.fault('write', this.path, this.#direct);
     if (fault === undefined) return this.below.write(from, offset);
-    if (fault.partial !== undefined) this.below.write(from.subarray(0, fault.partial), offset);
+    const { partial = 0 } = fault;
+    const count = partial < 1 ? Math.floor(partial * from.length) : partial;
+    // Through O_DIRECT whole blocks only.
+    const whole = this.#direct ? count - (count % 4096) : count;
+    if (whole > 0) this.below.write(from.subarray(0, whole), offset);
     return -fault.error.number;
   }
 
@@ -170,6 +228,10 @@ class FaultFile implements BackingFile {
 
   truncate(size: number): number {
     return this.#count('truncate', () => this.below.truncate(size));
+  }
+
+  setModified(mtime: Timespec): number {
+    return this.#count('setModified', () => this.below.setModified(mtime));
   }
 
   allocate(mode: number, range: { readonly offset: number; readonly length: number }): number {
@@ -182,6 +244,10 @@ class FaultFile implements BackingFile {
 
   flush(): number {
     return this.#count('flush', () => this.below.flush());
+  }
+
+  writeBack(range: ByteRange): number {
+    return this.#count('writeBack', () => this.below.writeBack(range));
   }
 
   close(): void {

@@ -5,40 +5,63 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PackWorker } from '../../aggregate/pack_worker.ts';
+import { BATCH_BUFFER_BYTES } from '../../aggregate/batch.ts';
+import { compareContents } from '../../aggregate/compare.ts';
+import { packFiles } from '../../aggregate/pack_worker.ts';
 import { punch } from '../../aggregate/punch.ts';
-import { DataStore, type DataStoreOptions, formatVolume } from '../../aggregate/store.ts';
+import { DataStore, type DataStoreOptions, formatVolume, listOwnFiles, makeOwnFiles } from '../../aggregate/store.ts';
 import { assert } from '../../base/assert.ts';
+import { type Backing, flushTarget, writeBackTarget, writeTarget } from '../../base/backing.ts';
 import { isErrno, type Result } from '../../base/errno.ts';
 import type { VolumeRow } from '../../base/layout.ts';
+import { alignedBuffer } from '../../base/libc.ts';
 import type { Log } from '../../base/log.ts';
 import { PosixBacking } from '../../base/posix_backing.ts';
 import { type Clock, SystemClock, type Timespec } from '../../base/time.ts';
-import { type Ino, MIB, type VolumeId } from '../../base/units.ts';
+import { type Ino, type Lsn, MIB, type VolumeId } from '../../base/units.ts';
 import type { FilesystemOptions } from '../../fs/core.ts';
 import { Filesystem } from '../../fs/filesystem.ts';
-import type { WorkerDone, WorkerJob } from '../../fs/types.ts';
+import { OpenTable, type TableMemory } from '../../fs/open_table.ts';
+import type { ReadThreads } from '../../fs/reads/threads.ts';
+import type { AwaitedKind, WorkerDone, WorkerJob, WorkerJobs } from '../../fs/types.ts';
 import { Progress } from '../../mountd/fsck/progress.ts';
 import { runFsck } from '../../mountd/fsck/rounds.ts';
-import { formatNamespace, type NamespaceOptions, NamespaceStore } from '../../shard/store.ts';
+import type { JournalShape } from '../../shard/journal/shape.ts';
+import {
+  type CheckpointOutcome,
+  checkpointDatabase,
+  formatNamespace,
+  type NamespaceOptions,
+  NamespaceStore,
+} from '../../shard/store.ts';
+import { ClockedBacking } from './clocked_backing.ts';
 import { RecordingBacking } from './recording_backing.ts';
 
 export const STORE_ID = '7d0c3f0e-58d5-4e0b-9d39-1f3a6d2f9a11';
 
 /** Stands still until it is moved; wall time goes a microsecond on with each look, so that no two changes tie. */
 export class StillClock implements Clock {
-  readonly #start = Date.now() * 1000;
+  readonly #start: number;
   readonly #wall = new SystemClock();
   #micros = 0;
   ms = 1_000_000;
   /** When set, wall time is the machine's, for what compares it with the times of files on disk. */
   isWallReal = false;
 
+  /** Microseconds since 1970 at its start, default the machine's. */
+  constructor(start = Date.now() * 1000) {
+    this.#start = start;
+  }
+
   now(): Timespec {
     if (this.isWallReal) return this.#wall.now();
     this.#micros += 1;
     const micros = this.#start + this.#micros + (this.ms - 1_000_000) * 1000;
     return { sec: Math.floor(micros / 1e6), nsec: (micros % 1e6) * 1000 };
+  }
+
+  lastTick(): Timespec {
+    return this.now();
   }
 
   monotonicMs(): number {
@@ -79,6 +102,19 @@ export interface LooseOptions {
   readonly volumes?: number;
   /** Folder on a disk of its own; default a new one in the system's temporary folder. */
   readonly folder?: string;
+  /** The disk; default this machine's. */
+  readonly disk?: Backing;
+  /** The store is there already: its volumes lie below `volumesFolder`, default `folder`. */
+  readonly isFormatted?: boolean;
+  readonly volumesFolder?: string;
+  readonly hashKey?: Uint8Array;
+  readonly journalShape?: JournalShape;
+  readonly clock?: StillClock;
+  readonly bootId?: string;
+  /** For packing, as `PackTools` wants it; default one of its own, which is never given back. */
+  readonly packBuffer?: Uint8Array;
+  /** Who answers READs; default the filesystem itself. */
+  readonly readThreads?: ReadThreads;
 }
 
 const OPTIONS: FilesystemOptions = {
@@ -91,19 +127,40 @@ const OPTIONS: FilesystemOptions = {
   commitIntervalMs: 1_000,
   landingFiles: 8_192,
   landingBytes: 1024 * MIB,
+  fsyncMode: 'auto',
+  dirtyLimit: 256 * MIB,
 };
+
+/** What an open table lies in: kept when the table is dropped. */
+export class KeptMemory implements TableMemory {
+  #words = new Int32Array(0);
+
+  map(bytes: number): Int32Array {
+    if (bytes / 4 > this.#words.length) {
+      const longer = new Int32Array(bytes / 4);
+      longer.set(this.#words);
+      this.#words = longer;
+    }
+    return this.#words;
+  }
+}
 
 export class LooseFilesystem {
   readonly folder: string;
-  readonly clock = new StillClock();
+  readonly clock: StillClock;
   readonly log = new KeptLog();
-  readonly backing = new RecordingBacking(new PosixBacking());
+  readonly backing: RecordingBacking;
   readonly volumes: readonly VolumeRow[];
   /** Change it before `kill` or `restart` to play a reboot. */
-  bootId = 'boot-1';
+  bootId: string;
+  /** Outlives the daemons of a mount. */
+  readonly tableMemory = new KeptMemory();
   readonly #options: LooseOptions;
-  readonly #worker = new PackWorker(this.backing);
+  /** The last record that the newest open found, before it made any of its own. */
+  foundLsn = 0 as Lsn;
   #queue: WorkerJob[] = [];
+  readonly #unheard = new Map<WorkerJob, WorkerDone>();
+  #packBuffer: Uint8Array | undefined;
   filesystem: Filesystem;
   namespace: NamespaceStore;
   data: DataStore;
@@ -111,20 +168,33 @@ export class LooseFilesystem {
   constructor(options: LooseOptions = {}) {
     this.folder = options.folder ?? mkdtempSync(join(tmpdir(), 'pacsfs-loose-'));
     this.#options = options;
-    this.volumes = Array.from({ length: options.volumes ?? 1 }, (_, i) => volumeRow(i + 1, this.folder));
+    this.clock = options.clock ?? new StillClock();
+    this.backing = new RecordingBacking(options.disk ?? new ClockedBacking(new PosixBacking(), this.clock));
+    this.bootId = options.bootId ?? 'boot-1';
+    const folder = options.volumesFolder ?? this.folder;
+    this.volumes = Array.from({ length: options.volumes ?? 1 }, (_, i) => volumeRow(i + 1, folder));
+    if (options.isFormatted !== true) this.#format();
+    const opened = this.#open();
+    this.filesystem = opened.filesystem;
+    this.namespace = opened.namespace;
+    this.data = opened.data;
+  }
+
+  #format(): void {
+    const options = this.#options;
     const made = formatNamespace(this.metaFolder, {
       storeId: STORE_ID,
       shardCount: options.shardCount ?? 2,
       now: this.clock.now(),
       volumes: this.volumes,
       ballastBytes: options.namespace?.ballastBytes ?? 0,
+      ...(options.hashKey === undefined ? {} : { hashKey: options.hashKey }),
+      ...(options.journalShape === undefined ? {} : { journal: options.journalShape }),
+      ...(options.disk === undefined ? {} : { backing: options.disk }),
+      journal: { segmentBytes: 256 << 10 },
     });
     assert(made === undefined, `Cannot format: ${isErrno(made) ? made.name : ''}`);
     for (const volume of this.volumes) value(formatVolume(this.backing, volume, { storeId: STORE_ID }));
-    const opened = this.#open();
-    this.filesystem = opened.filesystem;
-    this.namespace = opened.namespace;
-    this.data = opened.data;
   }
 
   get metaFolder(): string {
@@ -146,6 +216,11 @@ export class LooseFilesystem {
     this.filesystem = opened.filesystem;
     this.namespace = opened.namespace;
     this.data = opened.data;
+  }
+
+  /** As kill -9 of the daemon on a mount that lives on: the next one takes over. */
+  replace(more: Partial<FilesystemOptions> = {}): void {
+    this.crash({ ...more, takeover: true });
   }
 
   crash(more: Partial<FilesystemOptions> = {}): void {
@@ -177,13 +252,46 @@ export class LooseFilesystem {
   }
 
   /** One look at the time; workers do not work. */
-  tick(): number {
+  look(): number {
     return this.filesystem.tick();
   }
 
-  /** The workers do what was posted, and say so. */
-  work(): void {
-    for (const job of this.#queue.splice(0)) this.filesystem.workerDone(structuredClone(this.#perform(job)));
+  /**
+   * A look at the time; then the workers do what somebody waits for, a barrier's flushes above all, and nothing else. What
+   * is asked of the filesystem before (an fsync) is answered after.
+   */
+  tick(): number {
+    for (let round = 0; round < 1_000; round++) {
+      const untilMs = this.look();
+      const urgent = this.#queue.filter(isUrgent);
+      if (urgent.length === 0) return untilMs;
+      for (const job of urgent) this.#do(job);
+    }
+    throw new Error('Barriers do not end');
+  }
+
+  /** The workers do what was posted, or some of it, and say so. */
+  work(which: (job: WorkerJob) => boolean = () => true): void {
+    for (const job of this.#queue.filter(which)) this.#do(job);
+  }
+
+  /** As `work`, but the daemon has not heard of it yet. */
+  workUnheard(which: (job: WorkerJob) => boolean = () => true): void {
+    for (const job of this.#queue.filter(which)) this.#unheard.set(job, this.#perform(job));
+  }
+
+  /** Unless somebody has waited for it meanwhile. */
+  #do(job: WorkerJob): void {
+    if (!this.#queue.includes(job)) return;
+    this.#queue = this.#queue.filter((queued) => queued !== job);
+    this.filesystem.workerDone(structuredClone(this.#perform(job)));
+  }
+
+  #await<K extends AwaitedKind>(kind: K, id: number): Extract<WorkerDone, { readonly kind: K }> {
+    const job = this.#queue.find((queued) => queued.kind === kind && idOf(queued) === id);
+    assert(job !== undefined, `Nobody is at the ${kind} ${id} that is waited for`);
+    this.#queue = this.#queue.filter((queued) => queued !== job);
+    return structuredClone(this.#perform(job)) as Extract<WorkerDone, { readonly kind: K }>;
   }
 
   /** Lets time pass until nothing waits to be packed, without `sync`. */
@@ -219,7 +327,10 @@ export class LooseFilesystem {
       volumes: this.volumes,
       wasClean: options.wasClean ?? true,
       repair: options.repair ?? false,
+      bootId: this.bootId,
       contents: true,
+      ...(this.#options.disk === undefined ? {} : { backing: this.#options.disk }),
+      ...(this.#options.namespace === undefined ? {} : { namespace: this.#options.namespace }),
       progress: new Progress(),
       onFound: (finding, severity) => {
         if (severity === 'damage') found.push(`${finding.kind} ${JSON.stringify(finding.where)} ${finding.found}`);
@@ -239,10 +350,47 @@ export class LooseFilesystem {
   }
 
   #perform(job: WorkerJob): WorkerDone {
+    const unheard = this.#unheard.get(job);
+    if (unheard !== undefined) return unheard;
     const cloned = structuredClone(job);
-    if (cloned.kind === 'pack') return { kind: 'pack', result: this.#worker.pack(cloned.job) };
-    for (const range of cloned.punches) punch(range, this.backing);
-    return { kind: 'punch', punches: cloned.punches };
+    switch (cloned.kind) {
+      case 'pack':
+        this.#packBuffer ??= this.#options.packBuffer ?? alignedBuffer(BATCH_BUFFER_BYTES);
+        return { kind: 'pack', result: packFiles(cloned.job, { backing: this.backing, buffer: this.#packBuffer }) };
+      case 'punch':
+        for (const range of cloned.punches) punch(range, this.backing);
+        return { kind: 'punch', id: cloned.id };
+      case 'compare':
+        return { kind: 'compare', id: cloned.id, outcome: compareContents(cloned.job, this.backing) };
+      case 'list':
+        return { kind: 'list', numbers: listOwnFiles(this.backing, cloned.volume, cloned.start) };
+      case 'flush': {
+        const outcomes = cloned.targets.map((target) => flushTarget(this.backing, target));
+        return { kind: 'flush', id: cloned.id, outcomes };
+      }
+      case 'writeBack':
+        return {
+          kind: 'writeBack',
+          id: cloned.id,
+          outcome: writeBackTarget(this.backing, cloned.target, cloned.range),
+        };
+      case 'write':
+        return { kind: 'write', id: cloned.id, outcome: writeTarget(this.backing, cloned.target, cloned) };
+      case 'checkpoint':
+        return { kind: 'checkpoint', id: cloned.id, outcome: this.#checkpoint(cloned.path) };
+      case 'own':
+        return { kind: 'own', id: cloned.id, result: makeOwnFiles(this.backing, cloned.batch) };
+      case 'unlink':
+        return { kind: 'unlink', id: cloned.id, outcomes: cloned.paths.map((path) => this.backing.unlink(path)) };
+    }
+  }
+
+  #checkpoint(path: string): CheckpointOutcome {
+    const watch = this.#options.namespace?.watch;
+    return checkpointDatabase(path, {
+      moved: (isComplete) => watch?.checkpointed(path, isComplete),
+      begunAnew: () => watch?.committed(path, 0 as Lsn),
+    });
   }
 
   #settle(deferred: ReturnType<Filesystem['sync']>): Result<void> {
@@ -260,32 +408,61 @@ export class LooseFilesystem {
 
   #open(more: Partial<FilesystemOptions> = {}) {
     const { log, clock, backing } = this;
-    const options = { ...OPTIONS, ...this.#options.filesystem, ...more };
-    const { readOnly } = options;
+    const wanted = { ...OPTIONS, ...this.#options.filesystem, ...more };
     const namespace = NamespaceStore.open(this.metaFolder, {
       log,
       clock,
       backing,
-      readOnly,
+      readOnly: wanted.readOnly,
+      bootId: this.bootId,
       ballastBytes: 0,
       reserveBytes: 0,
       ...this.#options.namespace,
     });
+    try {
+      return this.#serve(namespace, wanted);
+    } catch (thrown) {
+      namespace.close();
+      throw thrown;
+    }
+  }
+
+  #serve(namespace: NamespaceStore, wanted: FilesystemOptions) {
+    const { log, clock, backing } = this;
+    this.foundLsn = namespace.lsn;
+    const { readOnly } = namespace;
+    const options = { ...wanted, readOnly };
     const data = value(
       DataStore.open({
         backing,
         storeId: STORE_ID,
-        start: readOnly ? namespace.generation : namespace.raiseStart(this.bootId),
+        start: readOnly ? namespace.start : namespace.raiseStart({ takeover: options.takeover === true }),
         volumes: this.volumes,
         aggregates: namespace.aggregates(),
-        options: { aggregateBytes: 8 * MIB, reserveBytes: 0, clock, readOnly, ...this.#options.data },
+        options: { aggregateBytes: 8 * MIB, reserveBytes: 0, ownAhead: 0, clock, readOnly, ...this.#options.data },
         log,
       }),
     );
-    const workers = { post: (job: WorkerJob) => void this.#queue.push(job) };
-    const filesystem = new Filesystem({ namespace, data, backing, clock, log, workers, options });
+    const workers: WorkerJobs = {
+      post: (job) => void this.#queue.push(job),
+      await: (kind, id) => this.#await(kind, id),
+    };
+    // A daemon that takes over finds what its predecessor left; the first one of a mount finds nothing.
+    const openTable = value(OpenTable.over(this.tableMemory, { isFresh: options.takeover !== true }));
+    const { readThreads } = this.#options;
+    const parts = { namespace, data, backing, clock, log, workers, options, openTable };
+    const filesystem = new Filesystem(readThreads === undefined ? parts : { ...parts, readThreads });
     return { namespace, data, filesystem };
   }
+}
+
+function idOf(job: WorkerJob): number | undefined {
+  if (job.kind === 'pack') return job.job.id;
+  return 'id' in job ? job.id : undefined;
+}
+
+function isUrgent(job: WorkerJob): boolean {
+  return job.kind === 'pack' ? job.isUrgent : job.kind !== 'list' && job.kind !== 'punch';
 }
 
 function volumeRow(id: number, folder: string): VolumeRow {

@@ -3,7 +3,7 @@ import { assert } from '../../base/assert.ts';
 import { isErrno, type Result } from '../../base/errno.ts';
 import { type Ino, ROOT_INO } from '../../base/units.ts';
 import type { Filesystem } from '../../fs/filesystem.ts';
-import type { Attributes, Caller, OpenReply } from '../../fs/types.ts';
+import { type Attributes, type Caller, Deferred, type OpenReply } from '../../fs/types.ts';
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
@@ -23,10 +23,28 @@ export class LooseUser {
   readonly #filesystem: () => Filesystem;
   readonly caller: Caller;
 
-  /** `filesystem` gives the present one: it changes with each restart. */
-  constructor(filesystem: () => Filesystem, caller = ROOT_USER) {
+  readonly #pump: ((round: number) => void) | undefined;
+
+  /**
+   * `filesystem` gives the present one: it changes with each restart. `pump` lets workers work, in its first round only at
+   * what somebody waits for: with it, answers that come later are waited for.
+   */
+  constructor(filesystem: () => Filesystem, caller = ROOT_USER, pump?: (round: number) => void) {
     this.#filesystem = filesystem;
     this.caller = caller;
+    this.#pump = pump;
+  }
+
+  /** The answer, now or after the workers' turn. */
+  #await<T>(answer: Result<T> | Deferred<T>): Result<T> {
+    if (!(answer instanceof Deferred)) return answer;
+    let settled: { readonly result: Result<T> } | undefined;
+    answer.whenSettled((result) => {
+      settled = { result };
+    });
+    for (let round = 0; round < 100 && settled === undefined; round++) this.#pump?.(round);
+    assert(settled !== undefined, 'An answer does not come');
+    return settled.result;
   }
 
   get filesystem(): Filesystem {
@@ -64,8 +82,11 @@ export class LooseUser {
   }
 
   tryCreate(path: string, flags = O_RDWR, mode = 0o644): Result<OpenFile> {
-    const made = this.filesystem.create(this.caller, { ...this.place(path), flags }, { mode, umask: 0 });
-    return isErrno(made) ? made : { ino: made.entry.attributes.ino, handle: made.open.handle };
+    const made = this.#await(this.filesystem.create(this.caller, { ...this.place(path), flags }, { mode, umask: 0 }));
+    if (isErrno(made)) return made;
+    const { ino } = made.entry.attributes;
+    this.filesystem.openAnswered(ino);
+    return { ino, handle: made.open.handle };
   }
 
   create(path: string, flags = O_RDWR): OpenFile {
@@ -75,14 +96,18 @@ export class LooseUser {
   createUnnamed(directory: Ino = ROOT_INO): OpenFile {
     const at = { parent: directory, flags: O_RDWR };
     const made = must(this.filesystem.createUnnamed(this.caller, at, { mode: 0o600, umask: 0 }), 'O_TMPFILE');
-    return { ino: made.entry.attributes.ino, handle: made.open.handle };
+    const { ino } = made.entry.attributes;
+    this.filesystem.openAnswered(ino);
+    return { ino, handle: made.open.handle };
   }
 
   tryOpen(path: string, flags = O_RDONLY): Result<OpenFile> {
     const found = this.lookup(path);
     if (isErrno(found)) return found;
-    const opened: Result<OpenReply> = this.filesystem.open(this.caller, found.ino, flags);
-    return isErrno(opened) ? opened : { ino: found.ino, handle: opened.handle };
+    const opened: Result<OpenReply> = this.#await(this.filesystem.open(this.caller, found.ino, flags));
+    if (isErrno(opened)) return opened;
+    this.filesystem.openAnswered(found.ino);
+    return { ino: found.ino, handle: opened.handle };
   }
 
   open(path: string, flags = O_RDONLY): OpenFile {
@@ -92,7 +117,9 @@ export class LooseUser {
   /** Bytes written, or -errno. */
   tryWrite(file: OpenFile, bytes: Uint8Array | string, offset = 0): number {
     const from = typeof bytes === 'string' ? encoder.encode(bytes) : bytes;
-    return this.filesystem.write({ ...file, offset, killPrivileges: false, fromCache: false }, from);
+    const request = { ...file, offset, killPrivileges: false, fromCache: false };
+    const written = this.#await(this.filesystem.write(request, from));
+    return isErrno(written) ? -written.number : written;
   }
 
   write(file: OpenFile, bytes: Uint8Array | string, offset = 0): void {
@@ -102,6 +129,7 @@ export class LooseUser {
 
   close(file: OpenFile): void {
     this.filesystem.release(file.ino, file.handle);
+    this.filesystem.releaseAnswered(file.ino, file.handle);
   }
 
   forget(ino: Ino): void {
@@ -150,7 +178,7 @@ export class LooseUser {
   }
 
   rename(from: string, to: string, flags = 0): Result<void> {
-    return this.filesystem.rename(this.caller, this.place(from), { ...this.place(to), flags });
+    return this.#await(this.filesystem.rename(this.caller, this.place(from), { ...this.place(to), flags }));
   }
 
   link(from: string, to: string): Result<unknown> {

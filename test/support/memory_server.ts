@@ -1,14 +1,15 @@
 /** A mount of memory_mount.ts for a test: a child process that serves it, and a way out whatever state it is in. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MNT_DETACH, mount, umount2 } from '../../base/libc.ts';
+import { MNT_DETACH, umount2 } from '../../base/libc.ts';
+import { abortMount, mountsBelow } from './leavings.ts';
 import { CHECKOUT } from './mount_harness.ts';
 import { waitUntil } from './processes.ts';
+import { guardFolder, guardProcess, releaseFolder } from './reaper.ts';
 
 const PROGRAM = join(CHECKOUT, 'dist', 'test', 'support', 'memory_mount.js');
-const CONNECTIONS = '/sys/fs/fuse/connections';
 
 export class MemoryServer {
   readonly mountPoint: string;
@@ -17,7 +18,9 @@ export class MemoryServer {
 
   private constructor(mountPoint: string) {
     this.mountPoint = mountPoint;
+    guardFolder(mountPoint);
     this.#child = spawn(process.execPath, [PROGRAM, mountPoint], { stdio: ['ignore', 'pipe', 'inherit'] });
+    guardProcess(this.#child);
     this.#child.stdout?.on('data', (chunk: Buffer) => {
       this.#output += chunk.toString();
     });
@@ -51,24 +54,12 @@ export class MemoryServer {
     if (!this.#hasEnded()) this.#child.kill('SIGKILL');
     await waitUntil(() => this.#hasEnded(), { what: 'the server is gone' });
     rmdirSync(this.mountPoint);
+    releaseFolder(this.mountPoint);
   }
 
   /** Every request on this mount ends with an error; does nothing once it is unmounted. */
   abort(): void {
-    const line = readFileSync('/proc/self/mountinfo', 'utf8')
-      .split('\n')
-      .find((text) => text.split(' ')[4] === this.mountPoint);
-    const connection = line?.split(' ')[2]?.split(':')[1];
-    if (connection === undefined) return;
-    const control = join(CONNECTIONS, connection, 'abort');
-    if (!existsSync(control)) {
-      mount({ source: 'none', target: CONNECTIONS, type: 'fusectl', flags: 0, data: '' });
-    }
-    try {
-      writeFileSync(control, '1');
-    } catch {
-      // The connection ended in between.
-    }
+    for (const entry of mountsBelow(this.mountPoint)) abortMount(entry);
   }
 
   #hasEnded(): boolean {

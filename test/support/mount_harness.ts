@@ -8,13 +8,16 @@
  *
  * `run` starts in the mount point. Never touch `store.mountPoint` by `node:fs` in the test's own process: when the daemon
  * hangs the test hangs with it, and no time limit of the runner helps. `destroy` leaves no mount, process or file behind,
- * whatever state the store is in; an exit handler does the same for tests that never came to it.
+ * whatever state the store is in; the reaper does the same for tests that never came to it, however they ended.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { MNT_DETACH, mount as mountCall, umount2 } from '../../base/libc.ts';
+import { type MountEntry, pacsfsMounts } from '../../mountd/mount_table.ts';
+import { staleSource } from './fresh_build.ts';
+import { abortMount, clearAway, serversOf } from './leavings.ts';
 import { type RunOptions, type RunResult, run } from './processes.ts';
+import { guardFolder, releaseFolder } from './reaper.ts';
 
 export interface TestStoreOptions {
   /** Further arguments of `pacsfs format`, e.g. ['--shards', '4']. */
@@ -23,17 +26,23 @@ export interface TestStoreOptions {
   readonly mountOptions?: readonly string[];
   /** Default true; false leaves it formatted. */
   readonly mounted?: boolean;
+  /** Another build, for `mount` alone: see planted_build.ts. */
+  readonly program?: string;
+  /** An empty folder to live in, removed at the end; default a new one in the system's temporary folder. */
+  readonly folder?: string;
 }
 
 /** The checkout, found from the sources as well as from dist/. */
 export const CHECKOUT: string = findCheckout(import.meta.dirname);
 /** The program under test; PACSFS_BIN names another build of it. */
 export const PACSFS: string = process.env['PACSFS_BIN'] ?? join(CHECKOUT, 'bin', 'pacsfs');
+if (process.env['PACSFS_BIN'] === undefined) {
+  const stale = staleSource(CHECKOUT);
+  if (stale !== undefined) throw new Error(`Cannot test what is in dist/: ${stale} is newer; run \`make build\` first`);
+}
 
-const live = new Set<TestStore>();
-process.once('exit', () => {
-  for (const store of live) store.abandon();
-});
+/** A supervisor whose mount is gone ends by itself, in this time. */
+const END_MS = 2_000;
 
 /** `./bin/pacsfs ARGS...` */
 export function pacsfs(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
@@ -47,19 +56,19 @@ export class TestStore {
   readonly path: string;
   readonly mountPoint: string;
   readonly #mountOptions: readonly string[];
-  /** Every process that ever served this store: the last resort of `destroy`. */
-  readonly #pids = new Set<number>();
+  readonly #program: string;
 
   private constructor(folder: string, options: TestStoreOptions) {
     this.folder = folder;
     this.path = join(folder, 'store');
     this.mountPoint = join(folder, 'mnt');
     this.#mountOptions = options.mountOptions ?? [];
+    this.#program = options.program ?? PACSFS;
   }
 
   static async create(options: TestStoreOptions = {}): Promise<TestStore> {
-    const store = new TestStore(mkdtempSync(join(tmpdir(), 'pacsfs-test-')), options);
-    live.add(store);
+    const store = new TestStore(options.folder ?? mkdtempSync(join(tmpdir(), 'pacsfs-test-')), options);
+    guardFolder(store.folder);
     try {
       mkdirSync(store.mountPoint);
       await store.#mustSucceed(['format', store.path, ...(options.formatArgs ?? [])]);
@@ -71,7 +80,7 @@ export class TestStore {
     }
   }
 
-  /** Runs a program as a user of the mount: in a child, by default in the mount point, with a limit of 30 s. */
+  /** Runs a program as a user of the mount: in a child, by default in the mount point, with a limit of 60 s. */
   run(command: string, args: readonly string[] = [], options: RunOptions = {}): Promise<RunResult> {
     return run(command, args, { cwd: this.mountPoint, onTimeout: () => this.abort(), ...options });
   }
@@ -87,12 +96,11 @@ export class TestStore {
 
   async mount(mountOptions: readonly string[] = this.#mountOptions): Promise<void> {
     const flags = mountOptions.length > 0 ? ['-o', mountOptions.join(',')] : [];
-    await this.#mustSucceed(['mount', this.path, this.mountPoint, ...flags]);
-    this.#notePids();
+    await this.#mustSucceed(['mount', this.path, this.mountPoint, ...flags], { program: this.#program });
   }
 
   async unmount(): Promise<void> {
-    await this.#mustSucceed(['unmount', this.mountPoint], 60_000);
+    await this.#mustSucceed(['unmount', this.mountPoint], { timeoutMs: 60_000 });
   }
 
   async remount(mountOptions: readonly string[] = this.#mountOptions): Promise<void> {
@@ -102,7 +110,9 @@ export class TestStore {
 
   /** `pacsfs sync`, by default until everything that may be packed is. */
   async sync(options: { readonly packed?: boolean } = {}): Promise<void> {
-    await this.#mustSucceed(['sync', this.path, ...(options.packed === false ? [] : ['--packed'])], 120_000);
+    await this.#mustSucceed(['sync', this.path, ...(options.packed === false ? [] : ['--packed'])], {
+      timeoutMs: 120_000,
+    });
   }
 
   /** `pacsfs fsck` of the store, which must not be mounted. */
@@ -122,7 +132,7 @@ export class TestStore {
   }
 
   isMounted(): boolean {
-    return this.#mountNumber() !== undefined;
+    return this.#mount() !== undefined;
   }
 
   /** What the daemon logged, newest last. */
@@ -136,57 +146,29 @@ export class TestStore {
 
   /** Ends every request that hangs on the mount with an error, as well as all that follow. */
   abort(): void {
-    const number = this.#mountNumber();
-    if (number === undefined) return;
-    if (!existsSync('/sys/fs/fuse/connections/')) return;
-    const control = `/sys/fs/fuse/connections/${number}/abort`;
-    if (!existsSync(control)) {
-      mountCall({ source: 'none', target: '/sys/fs/fuse/connections', type: 'fusectl', flags: 0, data: '' });
-    }
-    try {
-      writeFileSync(control, '1');
-    } catch {
-      // The connection ended in between.
-    }
+    const mounted = this.#mount();
+    if (mounted !== undefined) abortMount(mounted);
   }
 
   /** Unmounts cleanly if that works within 20 s, else by force; removes everything. May be called twice. */
   async destroy(): Promise<void> {
-    if (!live.has(this)) return;
-    this.#notePids();
     if (this.isMounted()) await pacsfs(['unmount', this.mountPoint], { timeoutMs: 20_000 }).catch(() => undefined);
-    await this.#waitForEnd(this.isMounted() ? 0 : 2_000);
-    this.abandon();
-    await this.#waitForEnd(5_000);
-    rmSync(this.folder, { recursive: true, force: true });
+    if (!this.isMounted()) await this.#waitForEnd();
+    if (!(await clearAway(this.folder))) throw new Error(`Cannot clear ${this.folder} away: something still uses it`);
+    releaseFolder(this.folder);
   }
 
-  /** The forceful end, without a wait: abort, detach, kill by pid, remove. */
-  abandon(): void {
-    this.#notePids();
-    this.abort();
-    while (this.isMounted() && umount2(this.mountPoint, MNT_DETACH) === 0);
-    for (const pid of this.#pids) if (this.#isOurs(pid)) tryKill(pid);
-    const socket = this.#lockRecord()['adminSocket'];
-    if (typeof socket === 'string') rmSync(socket, { force: true });
-    live.delete(this);
-    try {
-      rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
-    } catch {
-      // A process that was killed a moment ago may still write; `destroy` tries again once it is gone.
-    }
-  }
-
-  async #mustSucceed(args: readonly string[], timeoutMs = 30_000): Promise<void> {
-    const result = await pacsfs(args, { timeoutMs, onTimeout: () => this.abort() });
+  async #mustSucceed(args: readonly string[], how: { timeoutMs?: number; program?: string } = {}): Promise<void> {
+    const { timeoutMs = 60_000, program = PACSFS } = how;
+    const result = await run(process.execPath, [program, ...args], { timeoutMs, onTimeout: () => this.abort() });
     if (result.code === 0) return;
     const log = this.log().slice(-3_000);
     throw new Error(`pacsfs ${args.join(' ')} ended with ${result.code}: ${result.stderr}${log && `\nlog: ${log}`}`);
   }
 
-  async #waitForEnd(timeoutMs: number): Promise<void> {
-    const end = Date.now() + timeoutMs;
-    while ([...this.#pids].some((pid) => this.#isOurs(pid)) && Date.now() < end) {
+  async #waitForEnd(): Promise<void> {
+    const end = Date.now() + END_MS;
+    while (serversOf(this.folder).length > 0 && Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -197,11 +179,6 @@ export class TestStore {
     } catch {
       return {};
     }
-  }
-
-  #notePids(): void {
-    const pids = this.daemonPids();
-    for (const pid of [pids.supervisor, pids.daemon]) if (pid !== undefined) this.#pids.add(pid);
   }
 
   #alivePid(value: unknown): number | undefined {
@@ -219,30 +196,8 @@ export class TestStore {
     }
   }
 
-  /** The minor number of the mount's device, which is the FUSE connection's number; undefined when not mounted. */
-  #mountNumber(): number | undefined {
-    for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-      const fields = line.split(' ');
-      if (fields[4] === this.mountPoint && line.includes(' - fuse.pacsfs ')) return Number(fields[2]?.split(':')[1]);
-    }
-    return undefined;
-  }
-}
-
-/** Mounts, processes and folders of test stores that are left on this machine, for a check that there are none. */
-export function leftovers(): readonly string[] {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes(' - fuse.pacsfs ') && line.includes('pacsfs-test-'));
-  const folders = readdirSync(tmpdir()).filter((name) => name.startsWith('pacsfs-test-'));
-  return [...mounts, ...folders];
-}
-
-function tryKill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // Gone already.
+  #mount(): MountEntry | undefined {
+    return pacsfsMounts().findLast(({ mountPoint }) => mountPoint === this.mountPoint);
   }
 }
 

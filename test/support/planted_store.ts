@@ -5,6 +5,7 @@
 import { closeSync, cpSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { bootId } from '../../base/boot.ts';
 import { isErrno } from '../../base/errno.ts';
 import { silentLog } from '../../base/log.ts';
 import { EPOCH, SystemClock } from '../../base/time.ts';
@@ -22,12 +23,14 @@ import { NamespaceStore } from '../../shard/store.ts';
 export interface PlantedOutcome extends FsckOutcome {
   readonly findings: readonly Finding[];
   readonly leftFindings: readonly Finding[];
+  readonly refilled: readonly string[];
 }
 
 export interface FsckRun {
   readonly repair?: boolean;
   readonly wasClean?: boolean;
   readonly contents?: boolean;
+  readonly backup?: string;
 }
 
 export class PlantedStore {
@@ -56,6 +59,7 @@ export class PlantedStore {
     const config = readConfig(this.path);
     const findings: Finding[] = [];
     const leftFindings: Finding[] = [];
+    const refilled: string[] = [];
     const outcome = runFsck({
       store: this.path,
       storeId: config.storeId,
@@ -63,16 +67,18 @@ export class PlantedStore {
       wasClean: run.wasClean ?? true,
       repair: run.repair ?? false,
       contents: run.contents ?? true,
+      backup: run.backup,
       progress: new Progress(),
+      onRefilled: (text) => refilled.push(text),
       onFound: (finding) => findings.push(finding),
       onLeft: (finding) => leftFindings.push(finding),
     });
-    return { ...outcome, findings, leftFindings };
+    return { ...outcome, findings, leftFindings, refilled };
   }
 
   read<T>(look: (namespace: NamespaceStore) => T): T {
     const clock = new SystemClock();
-    const namespace = NamespaceStore.open(this.meta, { log: silentLog, clock, readOnly: true });
+    const namespace = NamespaceStore.open(this.meta, { log: silentLog, clock, bootId: bootId(), readOnly: true });
     try {
       return look(namespace);
     } finally {

@@ -4,9 +4,11 @@
  * hangs for ever.
  */
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { guardProcess } from './reaper.ts';
 
 export interface RunOptions {
-  /** Default 30,000. */
+  /** Default 60,000: for what hangs, not for what is slow. */
   readonly timeoutMs?: number;
   readonly cwd?: string;
   /** On top of the test's own environment. */
@@ -37,7 +39,7 @@ const SIGNALS: Readonly<Record<string, number>> = {
 
 /** Runs a program to its end. Rejects when it cannot be started or overruns its time, never for an exit code. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
@@ -48,6 +50,7 @@ export function run(command: string, args: readonly string[], options: RunOption
       ...(options.uid === undefined ? {} : { uid: options.uid }),
       ...(options.gid === undefined ? {} : { gid: options.gid }),
     });
+    guardProcess(child);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
@@ -88,12 +91,20 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-/** Waits until `check` holds, asking every 20 ms. */
+/** Waits until `check` holds, asking every 20 ms; default limit 60 s, for machines with much else to do. */
 export async function waitUntil(check: () => boolean, options: { what: string; timeoutMs?: number }): Promise<void> {
-  const timeoutMs = options.timeoutMs ?? 10_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
   const end = Date.now() + timeoutMs;
   while (!check()) {
     if (Date.now() > end) throw new Error(`Waited ${timeoutMs} ms in vain until ${options.what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** Stops a process: when it settles none of its threads runs. The signal alone lets them go on until the first has taken it. */
+export async function suspend(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const tasks = `/proc/${pid}/task`;
+  const isStopped = (task: string) => /\) [Tt] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'));
+  await waitUntil(() => readdirSync(tasks).every(isStopped), { what: `process ${pid} has stopped` });
 }

@@ -9,6 +9,7 @@ const RECORDED: ReadonlySet<FaultKind> = new Set([
   'allocate',
   'flush',
   'flushFolder',
+  'writeBack',
   'unlink',
   'rename',
 ]);
@@ -16,12 +17,13 @@ const RECORDED: ReadonlySet<FaultKind> = new Set([
 const HISTORY_MAX = 10_000;
 
 export class RecordingBacking extends FaultBacking {
-  /** `kind path-from-the-volume`, and what tests add of their own. */
+  /** `kind path-from-the-volume` (calls on the metadata folder are not kept), and what tests add of their own. */
   readonly history: string[] = [];
 
   override fault(kind: FaultKind, path: string, direct = false): Fault | undefined {
     const fault = super.fault(kind, path, direct);
-    if (RECORDED.has(kind)) this.note(`${kind} ${path.replace(/^.*\/volumes\/[^/]*\/?/, '')}`);
+    if (RECORDED.has(kind) && !path.includes('/meta/'))
+      this.note(`${kind} ${path.replace(/^.*\/volumes\/[^/]*\/?/, '')}`);
     return fault;
   }
 

@@ -34,6 +34,10 @@ libc.listxattr.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t]
 libc.listxattr.restype = ctypes.c_ssize_t
 libc.getdents64.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
 libc.getdents64.restype = ctypes.c_ssize_t
+libc.opendir.restype = libc.readdir.restype = ctypes.c_void_p
+libc.telldir.restype = ctypes.c_long
+libc.readdir.argtypes = libc.telldir.argtypes = libc.closedir.argtypes = libc.rewinddir.argtypes = [ctypes.c_void_p]
+libc.seekdir.argtypes = [ctypes.c_void_p, ctypes.c_long]
 
 _checks = []
 
@@ -242,6 +246,36 @@ def packed(*paths):
     for path in paths:
         layout = os.getxattr(path, "user.pacsfs.layout", follow_symlinks=False)
         equal(layout, b"packed", f"layout of {path}")
+
+
+class DirectoryStream:
+    """opendir(3) and its like, on the current directory."""
+
+    NAME_OFFSET = 19
+
+    def __init__(self):
+        self._stream = libc.opendir(b".")
+        true(self._stream, "opendir")
+
+    def read(self):
+        """The next name; None at the end."""
+        ctypes.set_errno(0)
+        entry = libc.readdir(self._stream)
+        if not entry and ctypes.get_errno() != 0:
+            raise OSError(ctypes.get_errno(), "readdir")
+        return ctypes.string_at(entry + self.NAME_OFFSET) if entry else None
+
+    def tell(self):
+        return libc.telldir(self._stream)
+
+    def seek(self, place):
+        libc.seekdir(self._stream, place)
+
+    def rewind(self):
+        libc.rewinddir(self._stream)
+
+    def close(self):
+        libc.closedir(self._stream)
 
 
 def call(name, *args):

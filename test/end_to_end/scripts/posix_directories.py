@@ -185,28 +185,19 @@ def cookies_lead_back():
 def telldir_and_seekdir():
     for number in range(500):
         make(f"file{number}")
-    for name, result in (("opendir", ctypes.c_void_p), ("readdir", ctypes.c_void_p), ("telldir", ctypes.c_long)):
-        getattr(libc, name).restype = result
-    libc.readdir.argtypes = libc.telldir.argtypes = libc.closedir.argtypes = libc.rewinddir.argtypes = [ctypes.c_void_p]
-    libc.seekdir.argtypes = [ctypes.c_void_p, ctypes.c_long]
-    stream = libc.opendir(b".")
-
-    def read():
-        entry = libc.readdir(stream)
-        return ctypes.string_at(entry + 19) if entry else None
-
-    seen, places = [], [libc.telldir(stream)]
-    while (name := read()) is not None:
+    stream = DirectoryStream()
+    seen, places = [], [stream.tell()]
+    while (name := stream.read()) is not None:
         seen.append(name)
-        places.append(libc.telldir(stream))
+        places.append(stream.tell())
     equal(len(seen), 502, "entries")
     for index in (400, 3, 250, 0):
-        libc.seekdir(stream, places[index])
-        equal(read(), seen[index], f"the entry at telldir {index}")
+        stream.seek(places[index])
+        equal(stream.read(), seen[index], f"the entry at telldir {index}")
     make("late")
-    libc.rewinddir(stream)
-    equal(sorted(iter(read, None)), sorted([*seen, b"late"]), "entries after rewinddir")
-    libc.closedir(stream)
+    stream.rewind()
+    equal(sorted(iter(stream.read, None)), sorted([*seen, b"late"]), "entries after rewinddir")
+    stream.close()
 
 
 @check

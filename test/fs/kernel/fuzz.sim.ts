@@ -7,10 +7,11 @@ import type { Exchange } from '../../../fs/kernel/exchange.ts';
 import { OPCODE_TABLE } from '../../../fs/kernel/opcode_table.ts';
 import { ERRNO_LIMIT, inHeaderBytes, OPCODE_LIMIT, outHeaderBytes } from '../../../fs/kernel/protocol.ts';
 import { Random } from '../../support/random.ts';
+import { firstSeed } from '../../support/seed.ts';
 import { type Bench, bench } from './messages.ts';
 
 const ROUNDS = 20_000;
-const seed = Number(process.env['PACSFS_SEED'] ?? Date.now() % 1_000_000);
+const seed = firstSeed('PACSFS_SEED');
 
 const chance = new Random(seed);
 const random = (limit: number): number => chance.below(limit);

@@ -29,7 +29,12 @@ export interface Bench {
   readonly later: string[];
 }
 
-export function bench(options: BindingOptions = {}, replaced: Partial<Operations> = {}): Bench {
+/** `outcome`: what the device says to replies that are sent later, other than their length. */
+export function bench(
+  options: BindingOptions = {},
+  replaced: Partial<Operations> = {},
+  device: { readonly outcome?: number } = {},
+): Bench {
   const calls: Call[] = [];
   const later: string[] = [];
   const exchange = new Exchange({
@@ -38,7 +43,7 @@ export function bench(options: BindingOptions = {}, replaced: Partial<Operations
     options: { negotiated: NEGOTIATED, ...options },
     transmit: (reply) => {
       later.push(Buffer.from(reply).toString('hex'));
-      return reply.length;
+      return device.outcome ?? reply.length;
     },
   });
   return { exchange, calls, later };

@@ -109,7 +109,9 @@ function recorded(answers: Operations, calls: Call[]): Operations {
     name,
     (...given: unknown[]) => {
       // Where a read goes to and what takes a listing's entries are the binding's own: only the length matters.
-      const seen = given.filter((argument) => typeof argument !== 'function');
+      // So are the loan of a write's bytes and the ticket of a read.
+      const passed = name === 'write' || name === 'read' ? given.slice(0, 2) : given;
+      const seen = passed.filter((argument) => typeof argument !== 'function');
       const last = seen.at(-1);
       calls.push([name, ...(name === 'read' ? [...seen.slice(0, -1), (last as Uint8Array).length] : seen).map(plain)]);
       return answer(...given);

@@ -1,11 +1,12 @@
 /** The session on a device that the test plays. */
 import { describe, expect, it } from 'vitest';
 import { E } from '../../../base/errno.ts';
+import { addressOf } from '../../../base/libc.ts';
 import { silentLog } from '../../../base/log.ts';
 import type { Ino } from '../../../base/units.ts';
 import { Opcode } from '../../../fs/kernel/protocol.ts';
 import { Session } from '../../../fs/kernel/session.ts';
-import type { Operations } from '../../../fs/types.ts';
+import { Deferred, type Operations } from '../../../fs/types.ts';
 import { message, NEGOTIATED, words } from './messages.ts';
 import { type Call, HANDLE, recordingOperations } from './recording_operations.ts';
 
@@ -46,6 +47,23 @@ describe('serve', () => {
     expect(session.served).toBe(2);
     expect(session.countsByName()).toEqual({ GETATTR: 1, OPEN: 1 });
     expect(session.counts[Opcode.OPEN]).toBe(1);
+  });
+
+  it('reads no more while a thousand are carried out and not answered', () => {
+    const answers: Deferred<void>[] = [];
+    const flushFile = () => {
+      const answer = new Deferred<void>();
+      answers.push(answer);
+      return answer;
+    };
+    const fsync = message(Opcode.FSYNC, NODE, new Uint8Array(16));
+    const { session } = played(new Array<Uint8Array>(1_100).fill(fsync), [], { flushFile });
+    expect(session.serve(2_000)).toBe('idle');
+    expect([session.served, session.isFull]).toEqual([1_000, true]);
+    for (const answer of answers.splice(0)) answer.settle(undefined);
+    expect(session.isFull).toBe(false);
+    session.serve(2_000);
+    expect(session.served).toBe(1_100);
   });
 
   it('stops at its budget', () => {
@@ -150,7 +168,7 @@ describe('notifications', () => {
 it('bytes of READ and WRITE lie at page borders', () => {
   const addresses: number[] = [];
   const note = (bytes: Uint8Array): number => {
-    addresses.push(bytes.byteOffset % 4096);
+    addresses.push(addressOf(bytes) % 4096);
     return bytes.length;
   };
   const read = message(Opcode.READ, NODE, words(1, 0, 0, 0, 16, 0, 0, 0, 0, 0));

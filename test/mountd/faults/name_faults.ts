@@ -71,7 +71,6 @@ export const NAME_FAULTS: readonly Fault[] = [
   {
     name: 'a dentry in a shard that does not own its slot',
     kinds: ['foreign-slot'],
-    left: ['foreign-slot'],
     plant: (store) => {
       const { slot, dentry } = store.dentry('a/f2');
       store.change((databases) => databases.shards[(databases.shardIdOf(slot) + 1) % 4]?.putDentry(slot, dentry));
@@ -80,7 +79,6 @@ export const NAME_FAULTS: readonly Fault[] = [
   {
     name: 'an inode in a shard that does not own its slot',
     kinds: ['foreign-slot'],
-    left: ['foreign-slot'],
     plant: (store) => {
       const inode = store.inode('a/f2');
       store.change((databases) => {

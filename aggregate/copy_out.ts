@@ -1,0 +1,28 @@
+/** Bytes of a packed file into an own file: data ranges only, holes stay holes, then the size. */
+import type { BackingFile } from '../base/backing.ts';
+import type { Extent } from '../base/layout.ts';
+import type { Reader } from './reader.ts';
+
+export interface CopyOut {
+  readonly extents: readonly Extent[];
+  /** Extents beyond it are left out. */
+  readonly size: number;
+  readonly file: BackingFile;
+  readonly buffer: Uint8Array;
+}
+
+/** 0, -EIO from the source, or -errno of the write. */
+export function copyOut(reader: Reader, { extents, size, file, buffer }: CopyOut): number {
+  for (const extent of extents) {
+    const end = Math.min(size, extent.fileOffset + extent.length);
+    for (let at = extent.fileOffset; at < end; ) {
+      const part = buffer.subarray(0, Math.min(buffer.length, end - at));
+      const count = reader.read([extent], { offset: at, length: part.length, size: end }, part);
+      if (count < 0) return count;
+      const written = file.write(part.subarray(0, count), at);
+      if (written < 0) return written;
+      at += count;
+    }
+  }
+  return file.truncate(size);
+}

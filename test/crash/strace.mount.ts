@@ -1,0 +1,80 @@
+/**
+ * Where a real mount syncs: the journal once a barrier, by a worker; SQLite at checkpoints and where it begins a log anew,
+ * by workers too. The control thread, which alone writes the journal, flushes no database while it serves.
+ */
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { TestStore } from '../support/mount_harness.ts';
+import { Strace } from '../support/strace.ts';
+
+const FSYNC_FOLDER = "import os; os.fsync(os.open('.', os.O_RDONLY))";
+
+let store: TestStore | undefined;
+let strace: Strace | undefined;
+afterEach(async () => {
+  await strace?.detach();
+  await store?.destroy();
+});
+
+const JOURNAL = /(fdatasync|fsync)\([^)]*\/meta\/journal\//;
+const DATABASE = /(fdatasync|fsync)\([^)]*\.db/;
+const APPEND = /pwrite64\([^,]*\/meta\/journal\//;
+
+function threadOf(line: string): string {
+  return line.split(' ')[0] ?? '';
+}
+
+async function watch(): Promise<void> {
+  const { daemon } = store?.daemonPids() ?? {};
+  strace = await Strace.attach(daemon ?? 0, {
+    output: join(store?.folder ?? '', 'strace'),
+    expressions: ['trace=fdatasync,fsync,sync_file_range,pwrite64'],
+  });
+}
+
+function synced(pattern: RegExp): number {
+  return strace?.lines().filter((line) => pattern.test(line)).length ?? 0;
+}
+
+it('a commit syncs nothing, a barrier the journal', { timeout: 120_000 }, async () => {
+  // No barrier comes by itself meanwhile.
+  store = await TestStore.create({ formatArgs: ['--shards', '2'], mountOptions: ['commit=60'] });
+  // Logs that are empty are begun by workers.
+  await store.shell('sleep 1');
+  await watch();
+  await store.shell('mkdir d; for i in $(seq 20); do echo $i > d/$i; done; rm d/1; mv d/2 d/3');
+  expect([synced(JOURNAL), synced(DATABASE)]).toEqual([0, 0]);
+  await store.shell(`python3 -c "${FSYNC_FOLDER}"`);
+  expect([synced(JOURNAL), synced(DATABASE)]).toEqual([1, 0]);
+  // Nothing is left to be made durable.
+  await store.shell(`python3 -c "${FSYNC_FOLDER}"`);
+  expect(synced(JOURNAL)).toBe(1);
+  // Transactions of this age are committed with the barrier.
+  await store.shell(`sleep 6; mkdir e; python3 -c "${FSYNC_FOLDER}"; mkdir f; python3 -c "${FSYNC_FOLDER}"`);
+  await store.shell(`sleep 6; mkdir g; python3 -c "${FSYNC_FOLDER}"; mkdir h; python3 -c "${FSYNC_FOLDER}"`);
+  expect(synced(JOURNAL)).toBe(5);
+  expect(synced(/pwrite64\([^,]*\.db-wal/)).toBeGreaterThan(0);
+  // system.db notes the start before workers work: its log alone begins with a commit.
+  expect(synced(DATABASE)).toBe(synced(/system\.db-wal/) > 0 ? synced(/(fdatasync|fsync)\([^)]*system\.db/) : 0);
+  expect(synced(DATABASE)).toBeLessThanOrEqual(1);
+  // The logs are moved into the databases when these are closed.
+  await store.unmount();
+  expect(synced(DATABASE)).toBeGreaterThan(1);
+});
+
+it('logs that have become long are moved by workers', { timeout: 120_000 }, async () => {
+  store = await TestStore.create({ formatArgs: ['--shards', '1'], mounted: false });
+  appendFileSync(join(store.path, 'store.yaml'), 'options:\n  walLimit: 1 MiB\n');
+  await store.mount();
+  await store.shell('mkdir d; sync -f d; sleep 1.2');
+  await watch();
+  await store.shell('for i in $(seq 6000); do : > d/$i; done; rm -r d', { timeoutMs: 60_000 });
+  const lines = strace?.lines() ?? [];
+  const control = new Set(lines.filter((line) => APPEND.test(line)).map(threadOf));
+  expect(control.size).toBe(1);
+  const [at] = control;
+  const moved = lines.filter((line) => DATABASE.test(line) && /000\.db/.test(line));
+  expect(moved.length).toBeGreaterThan(2);
+  expect(moved.filter((line) => threadOf(line) === at)).toEqual([]);
+});
