@@ -17,7 +17,7 @@ import { StoreLock } from './lock.ts';
 import type { DaemonToSupervisor, MountRequest, Takeover } from './messages.ts';
 import { FILESYSTEM_TYPE, type MountEntry } from './mount_table.ts';
 import { Refuser } from './refuser.ts';
-import { Spare } from './spare.ts';
+import { MOUNT_DELAY_MS, Spare } from './spare.ts';
 import { logPath, openTablePath } from './store_paths.ts';
 
 const NICENESS = -10;
@@ -203,13 +203,14 @@ class Supervisor {
   }
 
   #ready(negotiated: Negotiated): void {
-    this.#spare.prepare();
     if (this.#negotiated !== undefined) {
+      this.#spare.prepare();
       const pauseMs = Math.round(performance.now() - this.#diedMs);
       this.#noteState({ health: undefined });
       this.#events.say(`Daemon ${this.#daemon.pid} answers, ${pauseMs} ms after its predecessor's end`);
       return;
     }
+    this.#spare.prepare(MOUNT_DELAY_MS);
     this.#negotiated = negotiated;
     if (this.#mounted !== undefined) raiseReadAhead(this.#mounted);
     this.#lock.update({ adminSocket: this.#request.adminSocket });

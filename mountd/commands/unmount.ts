@@ -1,11 +1,11 @@
 /** `pacsfs unmount`: returns 0 only when the daemon has made everything durable and the store is free. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { E, errnoOf } from '../../base/errno.ts';
 import { MNT_DETACH, umount2 } from '../../base/libc.ts';
 import { askDaemon, Unreachable } from '../admin_client.ts';
 import { Failure } from '../failure.ts';
-import { isLocked, type LockRecord, readLockRecord } from '../lock.ts';
+import { isLocked, type LockRecord, readLockRecord, startTicks } from '../lock.ts';
 import type { MountEntry } from '../mount_table.ts';
 import { printJson, remark } from '../output.ts';
 import { logPath } from '../store_paths.ts';
@@ -92,7 +92,8 @@ function isSupervisor(store: string, { supervisorPid }: LockRecord): boolean {
 /** The supervisor gives the lock back with its last breath; who looks for its process must not find it. */
 async function waitForExit(pid: number | undefined): Promise<void> {
   const end = Date.now() + EXIT_MS;
-  while (pid !== undefined && existsSync(`/proc/${pid}`) && Date.now() < end) await sleep(POLL_MS);
+  // Its parent, init by then, may take a second to collect its exit code.
+  while (pid !== undefined && startTicks(pid) !== undefined && Date.now() < end) await sleep(POLL_MS);
 }
 
 /** However long the disks need: the lock is free exactly when the daemon and its supervisor are gone. */

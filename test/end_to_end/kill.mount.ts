@@ -12,7 +12,8 @@ import { SCRIPTS } from '../support/scripts.ts';
 import { firstSeed } from '../support/seed.ts';
 
 const WRITERS = 6;
-const LOAD_MS = 1_500;
+/** What goes on before the kill, once enough is promised. */
+const LOAD_MS = 500;
 
 /** What the writers may rely on: SHA-256 by path. */
 class Promises {
@@ -61,11 +62,12 @@ describe('a kill under load', () => {
       console.info(`kill: PACSFS_SEED=${seed}`);
       const promises = new Promises();
       const load = startLoad(seed, promises);
-      await new Promise((resolve) => setTimeout(resolve, LOAD_MS / 2));
+      await waitUntil(() => promises.closed.size > 3, { what: 'files are closed', timeoutMs: 20_000 });
       const before = promises.closed;
       await store.sync({ packed: seed % 2 === 0 });
       promises.promote(before);
-      await new Promise((resolve) => setTimeout(resolve, LOAD_MS / 2 + (seed % 7) * 50));
+      await waitUntil(() => promises.synced.size > 10, { what: 'files are synced', timeoutMs: 20_000 });
+      await new Promise((resolve) => setTimeout(resolve, LOAD_MS + (seed % 7) * 50));
       kill(who);
       await load;
       await waitUntil(() => !isServed(), { what: 'nobody serves it', timeoutMs: 30_000 });

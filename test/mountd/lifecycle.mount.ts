@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PACSFS, pacsfs, TestStore } from '../support/mount_harness.ts';
-import { waitUntil } from '../support/processes.ts';
+import { isAlive, waitUntil } from '../support/processes.ts';
 import { guardProcess } from '../support/reaper.ts';
 
 let store: TestStore;
@@ -119,7 +119,7 @@ describe('a mount', () => {
     await store.shell('echo kept > f');
     const { supervisor, daemon } = store.daemonPids();
     process.kill(supervisor ?? 0, 'SIGKILL');
-    await waitUntil(() => !existsSync(`/proc/${daemon}`), { what: 'the daemon has ended' });
+    await waitUntil(() => !isAlive(daemon), { what: 'the daemon has ended' });
     expect(store.isMounted()).toBe(true);
     const user = await store.run('cat', [join(store.mountPoint, 'f')], { cwd: '/' });
     expect(user.stderr).toMatch(/not connected/);
@@ -133,7 +133,7 @@ describe('a mount', () => {
       const { supervisor, daemon } = store.daemonPids();
       for (const pid of [supervisor, daemon]) process.kill(pid ?? 0, 'SIGSTOP');
       for (const pid of [supervisor, daemon]) process.kill(pid ?? 0, 'SIGKILL');
-      await waitUntil(() => !existsSync(`/proc/${daemon}`) && !existsSync(`/proc/${supervisor}`), {
+      await waitUntil(() => !isAlive(daemon) && !isAlive(supervisor), {
         what: 'both are gone',
       });
       expect(store.isMounted()).toBe(true);

@@ -345,7 +345,10 @@ describe('own files', () => {
     fresh();
     await store.mount();
     await store
-      .shell('head -c 9500000 /dev/urandom > late; exec 5> open; echo unsettled >&5; sync open; kill -9 $$ || true')
+      // Both are open to the end: no segment that is written meanwhile can tell of them.
+      .shell(
+        'exec 6> late; head -c 9500000 /dev/urandom >&6; exec 5> open; echo unsettled >&5; sync open; kill -9 $$ || true',
+      )
       .catch(() => {});
     const { daemon, supervisor } = store.daemonPids();
     for (const pid of [supervisor, daemon]) if (pid !== undefined) process.kill(pid, 'SIGKILL');

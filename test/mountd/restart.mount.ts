@@ -2,13 +2,13 @@
  * A daemon that dies is replaced on the live mount: whoever uses the mount waits a moment and gets what it asked for. When
  * that does not help, whoever uses it gets an error, and nobody hangs.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { askDaemon } from '../../mountd/admin_client.ts';
 import { TEST_HOOKS, TEST_THREADS } from '../../mountd/messages.ts';
 import { CHECKOUT, pacsfs, TestStore } from '../support/mount_harness.ts';
-import { type RunResult, suspend, waitUntil } from '../support/processes.ts';
+import { isAlive, type RunResult, suspend, waitUntil } from '../support/processes.ts';
 import { Random } from '../support/random.ts';
 import { firstSeed } from '../support/seed.ts';
 import { Strace } from '../support/strace.ts';
@@ -198,7 +198,7 @@ describe('a daemon that dies is replaced', () => {
     await waitUntil(() => family().length === 2, { what: 'there is a spare' });
     const spare = family().find((pid) => pid !== record().daemonPid) ?? 0;
     kill(spare);
-    await waitUntil(() => !existsSync(`/proc/${spare}`), { what: 'the spare is gone' });
+    await waitUntil(() => !isAlive(spare), { what: 'the spare is gone' });
     expect((await status()).restarts).toBe(0);
     await replaceDaemon();
     await replaceDaemon();
@@ -206,7 +206,7 @@ describe('a daemon that dies is replaced', () => {
     await waitUntil(() => family().length === 2, { what: 'there is a spare again' });
     const all = [record().supervisorPid, ...family()];
     await store.unmount();
-    expect(all.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+    expect(all.filter((pid) => isAlive(pid))).toEqual([]);
   });
 
   it('and `pacsfs sync`, `info` and `status` wait for the next', async () => {
@@ -405,7 +405,7 @@ describe('the store is whole', () => {
     const all = [record().supervisorPid, ...family()];
     for (const pid of all) process.kill(pid, 'SIGSTOP');
     for (const pid of all) kill(pid);
-    await waitUntil(() => all.every((pid) => !existsSync(`/proc/${pid}`)), { what: 'all are gone' });
+    await waitUntil(() => all.every((pid) => !isAlive(pid)), { what: 'all are gone' });
     expect((await user('cat $0/f')).code).not.toBe(0);
     const mounted = await store.pacsfs(['mount', store.path, store.mountPoint]);
     expect(mounted).toMatchObject({ code: 0, stderr: expect.stringMatching(/unmounted what was left of it/) });

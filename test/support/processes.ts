@@ -5,6 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { startTicks } from '../../mountd/lock.ts';
 import { guardProcess } from './reaper.ts';
 
 export interface RunOptions {
@@ -107,4 +108,9 @@ export async function suspend(pid: number): Promise<void> {
   const tasks = `/proc/${pid}/task`;
   const isStopped = (task: string) => /\) [Tt] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'));
   await waitUntil(() => readdirSync(tasks).every(isStopped), { what: `process ${pid} has stopped` });
+}
+
+/** Not so for one that only its parent has not taken note of yet. */
+export function isAlive(pid: number | undefined): boolean {
+  return pid !== undefined && startTicks(pid) !== undefined;
 }
