@@ -55,8 +55,11 @@ export interface CommitterOptions {
   readonly onLoss: (reason: string) => void;
 }
 
-/** Bytes of the metadata filesystem that are left, and how many there should be; with half of these it is critical. */
+/** Bytes of the metadata filesystem, and how many there should be; with half of these it is critical. */
 interface Room {
+  /** Free, whoever may use it. */
+  readonly available: number;
+  /** Free once the ballast is back in its place. */
   readonly left: number;
   readonly limit: number;
 }
@@ -68,7 +71,7 @@ export class Committer {
   /** Whose logs are to be moved, however short. */
   readonly #toSettle = new Set<AnyDatabase>();
   #durable: Lsn;
-  #room: Room = { left: 0, limit: 0 };
+  #room: Room = { available: 0, left: 0, limit: 0 };
   /** The last commits found the disk full. */
   #hasFailed = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -295,10 +298,11 @@ export class Committer {
   /** Whether the metadata filesystem, the journal, or the barrier is so far behind that nothing new should be made. */
   low(): boolean {
     const { journal } = this.#options;
-    const { left, limit } = this.#look();
+    const { available, left, limit } = this.#look();
     if (journal !== undefined && journal.free(left >= limit) < LOW_JOURNAL) return true;
-    // Room within the databases is room for rows, but no filesystem tells of it.
-    const isFull = left < limit && left + this.#freeBytes() < limit;
+    // Room within the databases is room for rows, but no filesystem tells of it; what commits them goes through logs first,
+    // which need room of the filesystem.
+    const isFull = left < limit && (available < limit || left + this.#freeBytes() < limit);
     return isFull || this.#hasFailed || this.pendingRows > MAX_PENDING_ROWS;
   }
 
@@ -337,7 +341,7 @@ export class Committer {
     // A small disk keeps an eighth of itself at most; what the ballast has released is not there for others.
     const limit = Math.min(reserve, space.total / 8);
     const left = space.available - (ballast.present ? 0 : Math.min(ballast.size, space.total / 4));
-    this.#room = { left, limit };
+    this.#room = { available: space.available, left, limit };
     return this.#room;
   }
 }

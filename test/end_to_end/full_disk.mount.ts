@@ -103,9 +103,14 @@ describe('a full disk', () => {
       expect(first['made']).toBeGreaterThan(500);
       expect(small.available()).toBeGreaterThan(MIB);
       expect(await made.shell('sha256sum --quiet -c ../sum; mkdir d || echo refused')).toBe('refused\n');
+      // Over and over: databases keep the pages that deletes leave, and the ballast is not back yet.
+      for (let round = 0; round < 2; round++) {
+        await made.shell('rm -r a', { timeoutMs: 120_000 });
+        await made.sync({ packed: false });
+        expect((await act('names', 'a'))['made']).toBeGreaterThan(100);
+      }
       await made.shell('rm -r a', { timeoutMs: 120_000 });
       await made.sync({ packed: false });
-      // Filled and emptied a second time it may have no room left for the deletes: see docs/roadmap.md.
       await made.shell('touch again; sha256sum --quiet -c ../sum; rm again');
       expect(await unmountedFaults(made)).toBe('');
     } finally {
