@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { pacsfs, TestStore } from '../support/mount_harness.ts';
-import type { RunResult } from '../support/processes.ts';
+import { type RunResult, suspend } from '../support/processes.ts';
 
 const REBUILT = 1;
 const DAMAGE_LEFT = 4;
@@ -422,14 +422,17 @@ describe('the command', () => {
 
   it('refuses a mounted store, also when its metadata folder is gone', async () => {
     fresh();
-    // No barrier may come meanwhile: the journal that it flushes would not be there, and the store broken.
-    await store.mount(['commit=300']);
+    await store.mount();
     await store.sync();
+    // Whose daemon would notice that its databases are gone, and call the store broken.
+    const { daemon = 0 } = store.daemonPids();
+    await suspend(daemon);
     renameSync(meta(), `${meta()}.away`);
     const refused = await rebuild('--force');
+    renameSync(`${meta()}.away`, meta());
+    process.kill(daemon, 'SIGCONT');
     expect(refused).toMatchObject({ code: OPERATIONAL });
     expect(refused.stderr).toContain(`it is mounted at ${store.mountPoint}`);
-    renameSync(`${meta()}.away`, meta());
     await store.unmount();
   });
 
