@@ -10,6 +10,7 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   writeSync,
@@ -246,7 +247,9 @@ export function startTicks(pid: number): number | undefined {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name before may hold blanks and parentheses.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19]);
+    // A first thread that has ended looks the same while others go on.
+    const isOver = (fields[0] === 'Z' || fields[0] === 'X') && readdirSync(`/proc/${pid}/task`).length <= 1;
+    return isOver ? undefined : Number(fields[19]);
   } catch {
     return undefined;
   }

@@ -215,7 +215,13 @@ describe('a daemon that dies is replaced', () => {
     const asked = ['sync', 'status'].map((verb) => store.pacsfs([verb, store.path]));
     const info = store.pacsfs(['info', join(store.mountPoint, 'f')]);
     for (let n = 0; n < 4; n++) await replaceDaemon();
-    for (const result of await Promise.all([...asked, info])) expect(result).toMatchObject({ code: 0, stderr: '' });
+    for (const { code, stderr } of await Promise.all([...asked, info])) {
+      // What a sync says after ten seconds is no error.
+      expect({ code, stderr: stderr.replaceAll(/^.*is still making everything durable\n/gm, '') }).toEqual({
+        code: 0,
+        stderr: '',
+      });
+    }
   });
 });
 
