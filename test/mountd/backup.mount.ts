@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { pacsfs, TestStore } from '../support/mount_harness.ts';
-import { type RunResult, run } from '../support/processes.ts';
+import { type RunResult, run, waitUntil } from '../support/processes.ts';
 
 /**
  * Makes, renames, rewrites and removes files until the mount ends, and says in a log beside the mount what was
@@ -83,6 +83,14 @@ function load(sync: 'sync' | 'no'): void {
   );
 }
 
+/** The load has made so many more files. */
+async function acknowledged(more: number): Promise<void> {
+  const made = (log: string) => (existsSync(log) ? readFileSync(log, 'utf8') : '').match(/^made /gm)?.length ?? 0;
+  const count = () => logs().reduce((sum, log) => sum + made(log), 0);
+  const goal = count() + more;
+  await waitUntil(() => count() >= goal, { what: `${more} more files are made`, timeoutMs: 50_000 });
+}
+
 async function verify(): Promise<{ readonly differences: string[]; readonly count: number }> {
   const lines = (await store.run('python3', ['-c', VERIFY, ...logs()], { timeoutMs: 60_000 })).stdout
     .trim()
@@ -109,9 +117,9 @@ describe('a store in use', () => {
     const journal = mkdtempIn('journal');
     store = await TestStore.create({ formatArgs: ['--shards', '4', '--journal', journal()] });
     load('sync');
-    await sleep(2_000);
+    await acknowledged(150);
     await backup(store.mountPoint);
-    await sleep(3_000);
+    await acknowledged(300);
     await killMount();
     rmSync(meta(), { recursive: true });
     await Promise.all(writers);
