@@ -64,6 +64,7 @@ function openStore(workers: WorkerPool, clock: SystemClock, service: Service): O
     log,
     clock,
     bootId: bootId(),
+    isTakeover,
     readOnly: mountOptions.readOnly,
     allowMissing: true,
     walLimit: storeOptions.walLimit,

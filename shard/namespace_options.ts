@@ -17,6 +17,8 @@ export interface NamespaceOptions extends RowReaderOptions {
    * After another boot, records behind the last barrier are dropped: of their data nobody knows what is on the disk.
    */
   readonly bootId?: string;
+  /** The daemon before has just died, and the mount lives: only what the databases lack is looked at. */
+  readonly isTakeover?: boolean;
   /** Default: this machine's filesystems. */
   readonly backing?: Backing;
   readonly journal?: {

@@ -106,8 +106,8 @@ export class NamespaceStore extends StoreReader {
       storeId: this.storeId,
       bootId: options.bootId ?? '',
       readOnly: this.readOnly,
-      // What is missing is given up once that is written down.
-      isRepair: options.isRepair === true && options.broken !== undefined,
+      isTakeover: options.isTakeover,
+      isRepair: options.isRepair === true && options.broken !== undefined, // once that is written down
       log: options.log,
       segments: options.journal?.segments,
       mirrors: options.journal?.folders,

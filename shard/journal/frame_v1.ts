@@ -121,15 +121,22 @@ export function sealFrame(
   return checksum;
 }
 
-/** The frame at `at` that follows one with the checksum `seed`; undefined when there is none, or a torn one. */
-export function frameAt(bytes: Uint8Array, view: DataView, place: { at: number; seed: number }): Frame | undefined {
+/**
+ * The frame at `at` that follows one with the checksum `seed`; undefined when there is none, or a torn one. Without a seed
+ * it is known to be whole.
+ */
+export function frameAt(
+  bytes: Uint8Array,
+  view: DataView,
+  place: { readonly at: number; readonly seed: number | undefined },
+): Frame | undefined {
   const { at, seed } = place;
   if (at + FRAME_BYTES > bytes.length) return undefined;
   const length = view.getUint32(at + 4, true);
   if (length < FRAME_BYTES || at + length > bytes.length) return undefined;
   const end = at + length;
   const checksum = view.getUint32(at, true);
-  if (crc32c(bytes.subarray(at + 4, end), seed) !== checksum) return undefined;
+  if (seed !== undefined && crc32c(bytes.subarray(at + 4, end), seed) !== checksum) return undefined;
   return {
     type: view.getUint8(at + 8),
     lsn: getU48(view, at + 9) as Lsn,

@@ -29,13 +29,32 @@ import {
   sealFrame,
 } from './frame_v1.ts';
 import type { JournalOptions } from './journal_options.ts';
+import { lossOf } from './loss.ts';
 import type { MirrorStatus } from './mirror.ts';
 import { JournalMirrors } from './mirrors.ts';
-import { type Cut, type JournalScan, liveSegments, type Place, readRecords, scanJournal } from './reader.ts';
-import type { CompletedRequest, JournalRecord } from './record_codec.ts';
+import {
+  type Cut,
+  type JournalScan,
+  type KeptSegments,
+  liveSegments,
+  type Place,
+  readRecords,
+  scanJournal,
+  scanRecent,
+} from './reader.ts';
+import type { CompletedRequest, JournalRecord, Wants } from './record_codec.ts';
 import { RecordEncoder } from './record_encoder.ts';
 import { RequestTable } from './request_table.ts';
-import { beginSegment, flushSegment, isDirty, type Segment, SegmentFolder, wipeSegment, wipeTail } from './segments.ts';
+import {
+  beginFirst,
+  beginSegment,
+  flushSegment,
+  isDirty,
+  type Segment,
+  SegmentFolder,
+  wipeSegment,
+  wipeTail,
+} from './segments.ts';
 import { FIRST_SEGMENTS, type JournalShape, SEGMENTS, segmentBytesFor } from './shape.ts';
 
 const RETAIN_BYTES = 16 * 1024 * MIB;
@@ -74,6 +93,9 @@ export class Journal {
   /** Which records are missing, for the operator; undefined when all are there. */
   readonly lost: string | undefined;
 
+  /** What the scan has read, for the first who reads records: the databases, which are brought up to it. */
+  #kept: KeptSegments | undefined;
+
   private constructor(folder: SegmentFolder, scan: JournalScan, options: JournalOptions) {
     const { state } = scan;
     this.#folder = folder;
@@ -95,21 +117,8 @@ export class Journal {
     assert(current !== undefined, 'The journal has no current segment');
     this.#current = current;
     for (const request of state.requests) this.#requests.add(request);
-    this.lost = this.#lossOf(scan, options.reached ?? (0 as Lsn));
-  }
-
-  /** What no power cut and no kill explains. */
-  #lossOf(scan: JournalScan, reached: Lsn): string | undefined {
-    const folder = this.#folder;
-    const { missing } = folder;
-    if (missing !== undefined) return `segment file ${missing} is missing`;
-    if (scan.damage !== undefined) return scan.damage;
-    if (!this.rebooted && scan.torn !== undefined) return scan.torn;
-    // Segments that were wiped may have been needed no more; then they are there, and blank.
-    const live = liveSegments(folder.used());
-    const [first = 0, needed = 0] = [live[0]?.header?.sequence, live.at(-1)?.header?.oldest];
-    if (first - needed > folder.blank) return `segments ${needed} to ${first - 1} are missing`;
-    return this.#lastLsn < reached ? `it ends with record ${this.#lastLsn}, the databases have ${reached}` : undefined;
+    const { reached = 0 as Lsn } = options;
+    this.lost = lossOf(folder, scan, { isRebooted: this.rebooted, lastLsn: this.#lastLsn, reached });
   }
 
   /** Makes the journal of a new store, whose databases are at `lsn`; durable when it returns 0. */
@@ -121,7 +130,7 @@ export class Journal {
     if (made < 0) return made;
     const folder = SegmentFolder.open(backing, { path, storeId, readOnly: false });
     if (isErrno(folder)) return -folder.number;
-    const begun = beginAt(folder, { storeId, lsn, sequence: 1 });
+    const begun = beginFirst(folder, { storeId, lsn, sequence: 1 });
     folder.close();
     return begun;
   }
@@ -136,12 +145,18 @@ export class Journal {
     const folder = SegmentFolder.open(backing, { path, storeId, readOnly });
     if (isErrno(folder)) return folder;
     try {
-      const scan = scanJournal(liveSegments(folder.used()), folder.segmentBytes);
+      const live = liveSegments(folder.used());
+      const { segmentBytes } = folder;
+      const { recentFrom: from, bootId } = options;
+      const kept: KeptSegments = { bytes: new Map(), end: undefined };
+      const recent = from === undefined ? undefined : scanRecent(live, { segmentBytes, from, bootId, kept });
+      const scan = recent ?? scanJournal(live, segmentBytes);
       if (scan === undefined) {
         folder.close();
         return E.ENOENT;
       }
       const journal = new Journal(folder, scan, options);
+      if (recent !== undefined) journal.#kept = kept;
       if (journal.lost !== undefined && !readOnly && options.isRepair !== true) throw journalLost(path, journal.lost);
       if (!readOnly) journal.#settle();
       if (journal.lost !== undefined && !readOnly) journal.#mend();
@@ -178,7 +193,8 @@ export class Journal {
   #settle(): void {
     const { segmentBytes } = this.#folder;
     const { sequence, offset } = this.#place;
-    this.#check(this.#folder.flushAll(), 'flush');
+    // Another daemon of this boot has flushed each segment before it began the next one.
+    if (this.#kept === undefined) this.#check(this.#folder.flushAll(), 'flush');
     // Later segments first, the last one first of all: what is left is always a journal without a gap.
     for (const segment of this.#folder.used().reverse()) {
       if ((segment.header?.sequence ?? 0) <= sequence) break;
@@ -191,7 +207,9 @@ export class Journal {
     // Without a power cut there is half a frame at most.
     const isTorn = this.rebooted || this.lost !== undefined;
     this.#check(wipeTail(this.#current, offset, isTorn ? segmentBytes : Math.min(segmentBytes, offset + MIB)), 'wipe');
-    this.#check(this.#current.file.flush(), 'flush');
+    // The START that comes next is flushed, and all of this with it.
+    if (this.#kept === undefined) this.#check(this.#current.file.flush(), 'flush');
+    else this.#current.writes += 1;
     if (this.dropped === 0) return;
     // Records may stand before the barrier that does not cover them: from here on they never happened.
     this.#log.warn({ dropped: this.dropped, lsn: this.#lastLsn }, 'Dropped records behind the last barrier');
@@ -416,10 +434,18 @@ export class Journal {
     return 0;
   }
 
-  /** Records from `from` on, in order. Throws `StoreError` for one that its checksum calls whole and that is none. */
-  *readFrom(from: Lsn): Generator<JournalRecord> {
-    const options = { segmentBytes: this.#folder.segmentBytes, from, to: this.#lastLsn, cuts: this.#cuts };
-    for (const record of readRecords(liveSegments(this.#folder.used()), options)) {
+  /**
+   * Records from `from` on, in order; of slots that are not wanted, not all. Throws `StoreError` for one that its checksum
+   * calls whole and that is none.
+   */
+  *readFrom(from: Lsn, wants?: Wants): Generator<JournalRecord> {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    const { segmentBytes } = this.#folder;
+    const options = { segmentBytes, from, to: this.#lastLsn, cuts: this.#cuts, kept, wants };
+    const live = liveSegments(this.#folder.used());
+    const segments = kept === undefined ? live : live.filter(({ header }) => kept.bytes.has(header?.sequence ?? 0));
+    for (const record of readRecords(segments, options)) {
       if (record === undefined)
         throw new StoreError('damaged', `The journal in ${this.#folder.path} has a record that says nothing`);
       yield record;
@@ -466,13 +492,4 @@ export class Journal {
     this.#mirrors.close();
     this.#folder.close();
   }
-}
-
-function beginAt(folder: SegmentFolder, at: { storeId: string; lsn: Lsn; sequence: number }): number {
-  const { storeId, lsn, sequence } = at;
-  const segment = folder.free(0);
-  if (segment === undefined) return -E.ENOSPC.number;
-  const { segmentBytes } = folder;
-  const firstLsn = (lsn + 1) as Lsn;
-  return beginSegment(segment, { segmentBytes, sequence, firstLsn, seed: 0, oldest: sequence, storeId });
 }

@@ -16,6 +16,11 @@ export interface JournalOptions {
   readonly retainBytes?: number | undefined;
   /** The highest LSN that a database has committed: what a barrier has covered, the journal has. */
   readonly reached?: Lsn;
+  /**
+   * A daemon of this boot has ended and nothing else: what comes before this record the databases have, and nobody needs
+   * to look at it now.
+   */
+  readonly recentFrom?: Lsn | undefined;
   /** Records that are missing are given up: for a repair, after the mark of the loss is durable. */
   readonly isRepair?: boolean | undefined;
 }

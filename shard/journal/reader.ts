@@ -1,4 +1,5 @@
 /** Walks over a journal's frames in order, from its oldest segment to the first frame that is not whole. */
+import type { BackingFile } from '../../base/backing.ts';
 import { viewOf } from '../../base/bytes.ts';
 import { errnoOf } from '../../base/errno.ts';
 import type { Lsn } from '../../base/units.ts';
@@ -18,7 +19,7 @@ import {
   RECORD,
   RESTATED,
 } from './frame_v1.ts';
-import { type CompletedRequest, decodeRecord, getRequest, type JournalRecord } from './record_codec.ts';
+import { type CompletedRequest, decodeRecord, getRequest, type JournalRecord, type Wants } from './record_codec.ts';
 import type { Segment } from './segments.ts';
 
 /** A place between two frames. */
@@ -47,30 +48,48 @@ export function liveSegments(used: readonly Segment[]): Segment[] {
   return live.filter(({ header }) => (header?.sequence ?? 0) >= newest.oldest);
 }
 
+/** Segments as a scan has read and checked them, so that the walk right after it does neither again. */
+export interface KeptSegments {
+  /** By sequence. */
+  readonly bytes: Map<number, Uint8Array>;
+  /** Frames up to here are whole; undefined while the scan goes on. */
+  end: Place | undefined;
+}
+
 /** A frame's payload is good until the next frame is asked for. Throws `StoreError` for a segment that cannot be read. */
-export function* walk(segments: readonly Segment[], segmentBytes: number): Generator<WalkedFrame> {
-  const bytes = new Uint8Array(segmentBytes);
-  const view = viewOf(bytes);
+export function* walk(segments: readonly Segment[], segmentBytes: number, kept?: KeptSegments): Generator<WalkedFrame> {
+  const shared = kept === undefined ? new Uint8Array(segmentBytes) : undefined;
   let chain: number | undefined;
   let last = -1;
   for (const { file, header } of segments) {
     if (header === undefined) return;
     const { sequence, seed } = header;
     if (chain !== undefined && (sequence !== last + 1 || seed !== chain)) return;
-    const count = file.read(bytes, 0);
-    if (count < 0) throw new StoreError('damaged', `Cannot read journal segment ${file.path}: ${errnoOf(-count).name}`);
-    bytes.fill(0, count);
+    const before = kept?.bytes.get(sequence);
+    const bytes = before ?? shared ?? new Uint8Array(segmentBytes);
+    if (before === undefined) readSegment(file, bytes);
+    kept?.bytes.set(sequence, bytes);
+    const view = viewOf(bytes);
+    // Of one that was scanned, what counts is known.
+    const end = before === undefined ? undefined : kept?.end;
     chain = seed;
     last = sequence;
     let offset = HEADER_BYTES;
     for (;;) {
-      const frame = frameAt(bytes, view, { at: offset, seed: chain });
+      if (end !== undefined && !isBefore({ sequence, offset }, end)) return;
+      const frame = frameAt(bytes, view, { at: offset, seed: end === undefined ? chain : undefined });
       if (frame === undefined) break;
       offset = frame.end;
       chain = frame.checksum;
       yield { frame, after: { sequence, offset, chain } };
     }
   }
+}
+
+function readSegment(file: BackingFile, into: Uint8Array): void {
+  const count = file.read(into, 0);
+  if (count < 0) throw new StoreError('damaged', `Cannot read journal segment ${file.path}: ${errnoOf(-count).name}`);
+  into.fill(0, count);
 }
 
 export interface JournalScan {
@@ -93,12 +112,36 @@ export interface Cut {
   readonly lsn: Lsn;
 }
 
-function isBefore(a: Place, b: Place): boolean {
+function isBefore(a: Omit<Place, 'chain'>, b: Omit<Place, 'chain'>): boolean {
   return a.sequence < b.sequence || (a.sequence === b.sequence && a.offset < b.offset);
 }
 
+/**
+ * What the end of a journal tells, from the segment on in which the record `from` stands: enough where the databases have
+ * everything before it, and where nothing but a daemon has ended. Undefined when that does not hold.
+ */
+export function scanRecent(
+  segments: readonly Segment[],
+  options: { readonly segmentBytes: number; readonly from: Lsn; readonly bootId: string; readonly kept: KeptSegments },
+): JournalScan | undefined {
+  const { segmentBytes, from, bootId, kept } = options;
+  const holding = segments.findLastIndex(({ header }) => header !== undefined && header.firstLsn <= from);
+  // Its first pieces may be in the one before.
+  const recent = segments.slice(Math.max(0, holding - 1));
+  const scan = scanJournal(recent, segmentBytes, kept);
+  const isEnough = scan !== undefined && scan.damage === undefined && scan.torn === undefined;
+  if (isEnough && bootId !== '' && scan.state.bootId === bootId) return scan;
+  kept.bytes.clear();
+  kept.end = undefined;
+  return undefined;
+}
+
 /** One pass over everything. Undefined when there is no journal. */
-export function scanJournal(segments: readonly Segment[], segmentBytes: number): JournalScan | undefined {
+export function scanJournal(
+  segments: readonly Segment[],
+  segmentBytes: number,
+  kept?: KeptSegments,
+): JournalScan | undefined {
   const first = segments[0]?.header;
   if (first === undefined) return undefined;
   let state: JournalState = { start: 0, generation: 0, bootId: '', requests: [] };
@@ -112,7 +155,7 @@ export function scanJournal(segments: readonly Segment[], segmentBytes: number):
   const cuts: Cut[] = [];
   let inPieces = false;
   let piece: { readonly lsn: number; readonly request: CompletedRequest | undefined } | undefined;
-  for (const { frame, after } of walk(segments, segmentBytes)) {
+  for (const { frame, after } of walk(segments, segmentBytes, kept)) {
     const { type, lsn, payload } = frame;
     reached = after;
     const isPiece = type === FIRST || type === MIDDLE;
@@ -141,6 +184,7 @@ export function scanJournal(segments: readonly Segment[], segmentBytes: number):
     if (type !== RESTATED) inPieces = isPiece;
     if (!inPieces) end = after;
   }
+  if (kept !== undefined) kept.end = end;
   return {
     state: { ...state, requests },
     lastLsn: lastLsn as Lsn,
@@ -187,12 +231,19 @@ function frameBehind(
 /** The records from `from` to `to`, without those that a later CUT has dropped. */
 export function* readRecords(
   segments: readonly Segment[],
-  options: { segmentBytes: number; from: number; to: number; cuts: JournalScan['cuts'] },
+  options: {
+    readonly segmentBytes: number;
+    readonly from: number;
+    readonly to: number;
+    readonly cuts: JournalScan['cuts'];
+    readonly kept?: KeptSegments | undefined;
+    readonly wants?: Wants | undefined;
+  },
 ): Generator<JournalRecord | undefined> {
-  const { from, to, cuts } = options;
+  const { from, to, cuts, kept, wants } = options;
   let pieces: Uint8Array[] = [];
   let pieceLsn = -1;
-  for (const { frame, after } of walk(segments, options.segmentBytes)) {
+  for (const { frame, after } of walk(segments, options.segmentBytes, kept)) {
     const { type, lsn, payload } = frame;
     if (type === RESTATED) continue;
     if (type === FIRST) pieces = [];
@@ -204,7 +255,8 @@ export function* readRecords(
     const isWhole = type === RECORD || (type === LAST && pieceLsn === lsn);
     pieceLsn = -1;
     const isDropped = lsn < from || lsn > to || cuts.some((cut) => cut.lsn < lsn && isBefore(after, cut.place));
-    if (isWhole && !isDropped) yield decodeRecord(lsn, type === RECORD ? payload : Buffer.concat([...pieces, payload]));
+    if (!isWhole || isDropped) continue;
+    yield decodeRecord(lsn, type === RECORD ? payload : Buffer.concat([...pieces, payload]), wants);
   }
 }
 

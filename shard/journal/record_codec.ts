@@ -21,7 +21,16 @@
  */
 import { getI64, getU48, getU53, setU53, viewOf } from '../../base/bytes.ts';
 import type { AggregateState, Extent } from '../../base/layout.ts';
-import type { AggregateId, Ino, Lsn, Position, ShardId, Slot, VolumeId } from '../../base/units.ts';
+import {
+  type AggregateId,
+  type Ino,
+  type Lsn,
+  type Position,
+  type ShardId,
+  type Slot,
+  slotOf,
+  type VolumeId,
+} from '../../base/units.ts';
 import { decodeExtent } from '../extent_format.ts';
 import { decodeInode } from '../inode_format.ts';
 import { type IndexChange, LIST_EXTENTS, LIST_SECOND, type Mutation } from '../mutation.ts';
@@ -45,6 +54,9 @@ export interface JournalRecord {
 }
 
 export const REQUEST_BYTES = 28;
+/** Of a dentry and of a partition, what follows the slot: a name's length and the name not counted. */
+const DENTRY_HEAD_BYTES = 25;
+const PARTITION_BYTES = 8 + 2 + 8 + 8 + TIME_BYTES + 6 + 8;
 export const BIT_REQUEST = 1;
 export const CHANGES: readonly IndexChange[] = ['keep', 'add', 'remove'];
 export const STATES: readonly AggregateState[] = ['open', 'sealed', 'dead'];
@@ -67,10 +79,16 @@ export function getRequest(view: DataView, at: number): CompletedRequest {
   };
 }
 
-/** The record of a payload; undefined when it is none, whatever its checksum says. Names and values are copies. */
-export function decodeRecord(lsn: Lsn, payload: Uint8Array): JournalRecord | undefined {
+/** Whether anybody lacks what a record changes in a slot: the rest of it need not be told. */
+export type Wants = (lsn: Lsn, slot: Slot) => boolean;
+
+/**
+ * The record of a payload; undefined when it is none, whatever its checksum says. Names and values are copies. Rows of
+ * slots that are not wanted may be left out.
+ */
+export function decodeRecord(lsn: Lsn, payload: Uint8Array, wants?: Wants): JournalRecord | undefined {
   try {
-    return new RecordReader(payload).read(lsn);
+    return new RecordReader(payload, wants).read(lsn);
   } catch (thrown) {
     // Past the end, or no UTF-8.
     if (thrown instanceof RangeError || thrown instanceof TypeError) return undefined;
@@ -83,11 +101,13 @@ class Malformed extends RangeError {}
 class RecordReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #wants: Wants | undefined;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, wants: Wants | undefined) {
     this.#bytes = bytes;
     this.#view = viewOf(bytes);
+    this.#wants = wants;
   }
 
   read(lsn: Lsn): JournalRecord {
@@ -98,8 +118,31 @@ class RecordReader {
       this.#at += REQUEST_BYTES;
     }
     const mutations: Mutation[] = [];
-    while (this.#at < this.#bytes.length) mutations.push(this.#mutation());
+    while (this.#at < this.#bytes.length) if (!this.#skip(lsn)) mutations.push(this.#mutation());
     return { lsn, mutations, completes };
+  }
+
+  /** Passes over the next mutation if it is an inode, a dentry or a partition of a slot that is not wanted. */
+  #skip(lsn: Lsn): boolean {
+    if (this.#wants === undefined) return false;
+    const begin = this.#at;
+    const kind = this.#u8();
+    const slot = kind === 1 ? slotOf(this.#ino()) : kind === 3 || kind === 5 ? this.#slot() : undefined;
+    if (slot === undefined || this.#wants(lsn, slot)) {
+      this.#at = begin;
+      return false;
+    }
+    if (kind === 3) {
+      this.#take(DENTRY_HEAD_BYTES);
+      this.#take(this.#u8());
+    } else if (kind === 5) this.#take(PARTITION_BYTES);
+    else {
+      const lists = this.#u8();
+      this.#take(this.#u16());
+      if ((lists & LIST_EXTENTS) !== 0) this.#list();
+      if ((lists & LIST_SECOND) !== 0) this.#list();
+    }
+    return true;
   }
 
   #mutation(): Mutation {

@@ -7,7 +7,7 @@ import { replay } from '../replay.ts';
 import type { SystemDatabase } from '../system_database.ts';
 import { Journal, type JournalOptions, type Recovered } from './journal.ts';
 import type { StaleFolders } from './mirrors.ts';
-import type { JournalRecord } from './record_codec.ts';
+import type { JournalRecord, Wants } from './record_codec.ts';
 
 /** Rows of open transactions from which a replay commits what the last barrier covers. */
 const REPLAY_ROWS = 50_000;
@@ -30,6 +30,8 @@ const KNOWN_FOLDERS = 'journal_folders';
 export interface RecoveryOptions extends Omit<JournalOptions, 'reached'> {
   /** Folders on other disks that the journal is written to as well. */
   readonly mirrors?: readonly string[] | undefined;
+  /** The daemon before has just died, and the mount lives: somebody waits for every millisecond of this. */
+  readonly isTakeover?: boolean | undefined;
 }
 
 /**
@@ -40,7 +42,8 @@ export function openJournal(databases: StoreDatabases, from: RecoveryOptions): O
   const reached = databases.highestLsn();
   const { system } = databases;
   const isExpected = system.optionalNumber(HAS_JOURNAL) === 1;
-  const options = { ...from, reached, isExpected };
+  const recentFrom = from.isTakeover === true && from.readOnly === false ? lackedFrom(databases) : undefined;
+  const options = { ...from, reached, isExpected, recentFrom };
   const { journal, lost } = openOrMake(options);
   databases.applying.lsn = reached;
   if (lost !== undefined) options.log.error({ lost }, 'The journal has lost records');
@@ -62,10 +65,15 @@ export function openJournal(databases: StoreDatabases, from: RecoveryOptions): O
   }
 }
 
+/** The first record that one of the databases may lack. */
+function lackedFrom(databases: StoreDatabases): Lsn {
+  return (Math.min(...databases.all.map(({ file }) => file.lsn)) + 1) as Lsn;
+}
+
 function replayInto(databases: StoreDatabases, journal: Journal, options: JournalOptions): Omit<Recovered, 'cutAt'> {
-  const lowest = Math.min(...databases.all.map(({ file }) => file.lsn));
   const aggregates = new Set<AggregateId>();
-  const records = noting(journal.readFrom((lowest + 1) as Lsn), { after: journal.barrierLsn, aggregates });
+  const wants: Wants = (lsn, slot) => databases.shardOf(slot).file.lsn < lsn || databases.copyOf(slot) !== undefined;
+  const records = noting(journal.readFrom(lackedFrom(databases), wants), { after: journal.barrierLsn, aggregates });
   const replayed = replay(databases, records, {
     pendingRows: options.readOnly ? Number.POSITIVE_INFINITY : REPLAY_ROWS,
     full: (lsn) => commitReplayed(databases, lsn, journal.barrierLsn),

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { Backing, BackingFile } from '../../base/backing.ts';
 import { E, errnoOf, isErrno, type Result } from '../../base/errno.ts';
-import { MIB } from '../../base/units.ts';
+import { type Lsn, MIB } from '../../base/units.ts';
 import { decodeHeader, encodeHeader, HEADER_BYTES, type SegmentHeader } from './frame_v1.ts';
 
 const NAME = /^\d{4,}$/;
@@ -163,6 +163,16 @@ export function beginSegment(segment: Segment, header: SegmentHeader): number {
   if (flushed < 0) return flushed === -E.ENOSPC.number ? -E.EIO.number : flushed;
   segment.header = header;
   return 0;
+}
+
+/** Begins the journal of a folder of empty segments, behind the record `lsn`; durable when it returns 0. */
+export function beginFirst(folder: SegmentFolder, at: { storeId: string; lsn: Lsn; sequence: number }): number {
+  const { storeId, lsn, sequence } = at;
+  const segment = folder.free(0);
+  if (segment === undefined) return -E.ENOSPC.number;
+  const { segmentBytes } = folder;
+  const firstLsn = (lsn + 1) as Lsn;
+  return beginSegment(segment, { segmentBytes, sequence, firstLsn, seed: 0, oldest: sequence, storeId });
 }
 
 /** Zeros from `from` to the end; durable when it returns 0. */

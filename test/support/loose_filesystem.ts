@@ -415,6 +415,7 @@ export class LooseFilesystem {
       backing,
       readOnly: wanted.readOnly,
       bootId: this.bootId,
+      isTakeover: wanted.takeover === true,
       ballastBytes: 0,
       reserveBytes: 0,
       ...this.#options.namespace,

@@ -138,6 +138,8 @@ class Life {
       readOnly: false,
       log: silentLog,
       segments: 4,
+      // As for a daemon that takes over: it decides by itself whether that is enough.
+      recentFrom: this.#random.below(2) === 0 ? (this.#released as Lsn) : undefined,
     });
     if (isErrno(journal)) throw new Error(`No journal: ${journal.name}`);
     if (this.#hasMirror) journal.follow({ paths: [MIRROR], known: [] }, () => {});
