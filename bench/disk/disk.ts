@@ -4,9 +4,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
-const COMMAND_MS = 300_000;
+const COMMAND_MS = 600_000;
 
 export interface Disk {
   readonly name: string;
@@ -16,6 +16,8 @@ export interface Disk {
 
 /** A disk that can be put away and taken up again, so that nothing of it is remembered. */
 export interface LoopDisk extends Disk {
+  /** Of the loop device, as in /proc/diskstats. */
+  readonly device: string;
   remount(): void;
 }
 
@@ -33,7 +35,8 @@ export function loopDisk(folder: string, gib: number, options: LoopOptions = {})
   const { kind = 'ext4' } = options;
   const image = join(folder, `${kind}.image`);
   const mountPoint = join(folder, kind);
-  mkdirSync(mountPoint);
+  mkdirSync(mountPoint, { recursive: true });
+  rmSync(image, { force: true });
   run('dd', ['if=/dev/zero', `of=${image}`, 'bs=1M', `count=${gib * 1024}`, 'conv=fsync']);
   run(`mkfs.${kind}`, [...makeArguments(kind, options), image]);
   const device = run('losetup', ['--find', '--show', '--direct-io=on', image]);
@@ -47,6 +50,7 @@ export function loopDisk(folder: string, gib: number, options: LoopOptions = {})
   return {
     name: `${kind} on a loop device`,
     folder: mountPoint,
+    device: basename(device),
     remount: () => {
       run('umount', [mountPoint]);
       mount();
@@ -55,6 +59,7 @@ export function loopDisk(folder: string, gib: number, options: LoopOptions = {})
       run('umount', [mountPoint]);
       run('losetup', ['--detach', device]);
       rmSync(image);
+      rmSync(mountPoint, { recursive: true });
     },
   };
 }
