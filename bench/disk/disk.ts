@@ -33,33 +33,57 @@ export function rootDisk(folder: string): Disk {
 
 export function loopDisk(folder: string, gib: number, options: LoopOptions = {}): LoopDisk {
   const { kind = 'ext4' } = options;
-  const image = join(folder, `${kind}.image`);
+  const image = makeImage(join(folder, `${kind}.image`), { mib: gib * 1024, ...options });
   const mountPoint = join(folder, kind);
   mkdirSync(mountPoint, { recursive: true });
+  const attached = attachImage(image, { mountPoint, isDirect: true });
+  return {
+    name: `${kind} on a loop device`,
+    folder: mountPoint,
+    device: basename(attached.device),
+    remount: () => {
+      run('umount', [mountPoint]);
+      run('mount', [attached.device, mountPoint]);
+    },
+    remove: () => {
+      attached.detach();
+      rmSync(image);
+    },
+  };
+}
+
+/** Written full of zeros, and with a filesystem. Returns its path. */
+export function makeImage(image: string, of: LoopOptions & { mib: number }): string {
+  const { kind = 'ext4', mib } = of;
   rmSync(image, { force: true });
-  run('dd', ['if=/dev/zero', `of=${image}`, 'bs=1M', `count=${gib * 1024}`, 'conv=fsync']);
-  run(`mkfs.${kind}`, [...makeArguments(kind, options), image]);
-  const device = run('losetup', ['--find', '--show', '--direct-io=on', image]);
-  const mount = () => run('mount', [device, mountPoint]);
+  run('dd', ['if=/dev/zero', `of=${image}`, 'bs=1M', `count=${mib}`, 'conv=fsync']);
+  run(`mkfs.${kind}`, [...makeArguments(kind, of), image]);
+  return image;
+}
+
+export interface AttachedImage {
+  readonly device: string;
+  readonly folder: string;
+  /** Unmounts it; the image stays. */
+  detach(): void;
+}
+
+/** An image on a loop device, mounted. `isDirect`: past the page cache of what the image lies on. */
+export function attachImage(image: string, of: { mountPoint: string; isDirect: boolean }): AttachedImage {
+  const { mountPoint, isDirect } = of;
+  const device = run('losetup', ['--find', '--show', `--direct-io=${isDirect ? 'on' : 'off'}`, image]);
   try {
-    mount();
+    run('mount', [device, mountPoint]);
   } catch (thrown) {
     run('losetup', ['--detach', device]);
     throw thrown;
   }
   return {
-    name: `${kind} on a loop device`,
+    device,
     folder: mountPoint,
-    device: basename(device),
-    remount: () => {
-      run('umount', [mountPoint]);
-      mount();
-    },
-    remove: () => {
+    detach: () => {
       run('umount', [mountPoint]);
       run('losetup', ['--detach', device]);
-      rmSync(image);
-      rmSync(mountPoint, { recursive: true });
     },
   };
 }

@@ -122,7 +122,8 @@ function onDisk(options: RunOptions, act: (disk: LoopDisk, machine: Machine) => 
     options.tell(`${kind} image of ${gib} GiB`);
     const disk = loopDisk(folder, gib, { kind });
     try {
-      act(disk, { load, device: disk.device, kind, imageBytes: gib * GIB, scale, note });
+      const scratch = (name: string) => mkdtempSync(join(folder, `${name}-`));
+      act(disk, { load, device: disk.device, kind, imageBytes: gib * GIB, scale, note, scratch });
     } finally {
       disk.remove();
     }

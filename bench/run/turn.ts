@@ -20,6 +20,8 @@ export interface Machine {
   readonly imageBytes: number;
   /** What numbers and sizes are multiplied by. */
   readonly scale: number;
+  /** A folder beside the image, made empty: for what must not lie on the place. */
+  scratch(name: string): string;
   /** For what is to be said below the table; the same sentence counts once. */
   note(sentence: string): void;
 }
