@@ -29,7 +29,12 @@ const PEERS: readonly Peer[] = [
   {
     name: 'mergerfs',
     start: ({ source, mountPoint }) => {
-      run('mergerfs', ['-o', 'allow_other,cache.files=auto-full,category.create=ff', source, mountPoint]);
+      run('mergerfs', [
+        '-o',
+        'allow_other,cache.files=auto-full,category.create=ff,minfreespace=0',
+        source,
+        mountPoint,
+      ]);
       return [];
     },
   },
