@@ -10,7 +10,8 @@ const FULL_SHARE = 0.85;
 const ROUNDS = 10;
 const DELETED_SHARE = 0.3;
 const WRITERS = 16;
-const BATCH_FILES = 400;
+/** Of the image: what is written before anybody looks how full the disk is. */
+const BATCH_SHARE = 0.04;
 const FILES = 1_600;
 /** For the series that are read at last. */
 const ROOM_FILES = 2_000;
@@ -24,9 +25,11 @@ function usedShare(turn: Turn): number {
 
 /** Batches of series until the disk is as full as wanted. Returns the files that it wrote. */
 function fill(turn: Turn, of: { age: number; until: number }): string[] {
+  const { imageBytes, scale } = turn.machine;
+  const files = (BATCH_SHARE * imageBytes) / MEAN_BYTES / scale;
   const paths: string[] = [];
   for (let batch = 0; usedShare(turn) < of.until; batch++) {
-    const jobs = seriesJobs(turn, { name: `old/${of.age}-${batch}`, writers: WRITERS, files: BATCH_FILES });
+    const jobs = seriesJobs(turn, { name: `old/${of.age}-${batch}`, writers: WRITERS, files });
     turn.run({ act: 'write', jobs, block: BLOCK });
     turn.place.settle();
     paths.push(...jobs.map(({ path }) => path));
