@@ -71,14 +71,16 @@ class Report {
   readonly #command: string;
   readonly #notes = new Set<string>();
   readonly #loads: number[] = [];
+  readonly #isInterrupted: () => boolean;
 
-  constructor(settings: Settings, of: { workload: Workload; command: string }) {
+  constructor(settings: Settings, of: { workload: Workload; command: string; isInterrupted: () => boolean }) {
     this.#settings = settings;
     this.#workload = of.workload;
     this.#command = of.command;
+    this.#isInterrupted = of.isInterrupted;
   }
 
-  run(kind: Kind, of: { load: LoadProgram; before: readonly Round[]; done(round: Round): void }): void {
+  async run(kind: Kind, of: { load: LoadProgram; before: readonly Round[]; done(round: Round): void }): Promise<void> {
     const { parent, peers, scale, rounds } = this.#settings;
     const found = [...of.before];
     const note = (sentence: string) => this.#notes.add(sentence);
@@ -90,8 +92,10 @@ class Report {
     };
     this.#loads.push(loadAverage());
     const { load } = of;
-    runRounds(
-      { workload: this.#workload, kind, parent, peers, scale, load, note, tell: (line) => console.error(line) },
+    const tell = (line: string) => console.error(line);
+    const isInterrupted = this.#isInterrupted;
+    await runRounds(
+      { workload: this.#workload, kind, parent, peers, scale, load, note, tell, isInterrupted },
       { first: found.length, end: rounds, done },
     );
     this.#write(kind, found);
@@ -118,16 +122,19 @@ class Report {
   }
 }
 
-function short(settings: Settings, load: LoadProgram): void {
-  new Report(settings, { workload: mustShow, command: commandOf(settings, 'make bench') }).run('ext4', {
-    load,
-    before: [],
-    done: () => {},
-  });
+interface Tools {
+  readonly load: LoadProgram;
+  readonly isInterrupted: () => boolean;
 }
 
-function full(settings: Settings, of: { workload: Workload; load: LoadProgram }): void {
-  const { workload, load } = of;
+async function short(settings: Settings, { load, isInterrupted }: Tools): Promise<void> {
+  const command = commandOf(settings, 'make bench');
+  const report = new Report(settings, { workload: mustShow, command, isInterrupted });
+  await report.run('ext4', { load, before: [], done: () => {} });
+}
+
+async function full(settings: Settings, of: Tools & { workload: Workload }): Promise<void> {
+  const { workload, load, isInterrupted } = of;
   const { options, scale } = settings;
   const key = { workload: workload.name, options, scale, kernel: kernel(), program: programVersion() };
   const state = new RunState(settings.parent, key);
@@ -139,7 +146,8 @@ function full(settings: Settings, of: { workload: Workload; load: LoadProgram })
     }
     const before = state.rounds(kind);
     if (before.length > 0) console.error(`${kind}: ${before.length} rounds are in ${state.path}`);
-    new Report(settings, { workload, command }).run(kind, { load, before, done: (round) => state.add(kind, round) });
+    const report = new Report(settings, { workload, command, isInterrupted });
+    await report.run(kind, { load, before, done: (round) => state.add(kind, round) });
   }
   state.remove();
 }
@@ -158,7 +166,7 @@ function commandOf({ options }: Settings, command: string): string {
   return options === '' ? command : `PACSFS_BENCH_OPTIONS=${options} ${command}`;
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const [mode, name, ...rest] = process.argv.slice(2);
   const workload = FULL_WORKLOADS.find((one) => one.name === name);
   const isKnown = mode === undefined || (mode === 'full' && rest.length === 0);
@@ -168,14 +176,22 @@ function main(): number {
     return isQuestion ? 0 : 2;
   }
   const settings = new Settings();
+  let isStopping = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (isStopping = true));
+  const isInterrupted = () => isStopping;
   const load = new LoadProgram();
   try {
-    if (workload === undefined) short(settings, load);
-    else full(settings, { workload, load });
+    if (workload === undefined) await short(settings, { load, isInterrupted });
+    else await full(settings, { workload, load, isInterrupted });
     return 0;
   } finally {
     load.remove();
   }
 }
 
-process.exitCode = main();
+try {
+  process.exitCode = await main();
+} catch (thrown) {
+  console.error(`Cannot finish: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+  process.exitCode = 1;
+}

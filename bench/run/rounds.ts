@@ -24,22 +24,27 @@ export interface RunOptions {
   note(sentence: string): void;
   /** What goes on, for whoever waits. */
   tell(line: string): void;
+  /** Asked between two turns: whether to stop, putting everything away. */
+  isInterrupted(): boolean;
 }
 
 /** Rounds from `first` to before `end`; each is handed to `done` when it is over. */
-export function runRounds(options: RunOptions, of: { first: number; end: number; done(round: Round): void }): void {
+export async function runRounds(
+  options: RunOptions,
+  of: { first: number; end: number; done(round: Round): void },
+): Promise<void> {
   if (of.first >= of.end) return;
   const { isAlone = false } = options.workload;
   if (isAlone) {
-    for (let round = of.first; round < of.end; round++) of.done(roundAlone(options, round));
+    for (let round = of.first; round < of.end; round++) of.done(await roundAlone(options, round));
     return;
   }
-  onDisk(options, (disk, machine) => {
+  await onDisk(options, async (disk, machine) => {
     for (let round = of.first; round < of.end; round++) {
       options.tell(`${options.kind}, round ${round + 1}`);
       const places = openAll(options, disk.folder);
       try {
-        of.done(oneRound(options, places, { machine, round }));
+        of.done(await oneRound(options, places, { machine, round }));
       } finally {
         endAll(places);
       }
@@ -47,14 +52,19 @@ export function runRounds(options: RunOptions, of: { first: number; end: number;
   });
 }
 
+/** All else here waits for children without the event loop, which is what hears signals. */
+function signals(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Each place has the disk to itself. */
-function roundAlone(options: RunOptions, round: number): Round {
+async function roundAlone(options: RunOptions, round: number): Promise<Round> {
   const found: Record<string, Figures> = {};
   for (const open of openers(options)) {
-    onDisk(options, (disk, machine) => {
+    await onDisk(options, async (disk, machine) => {
       const places = [open(disk.folder)];
       try {
-        Object.assign(found, oneRound(options, places, { machine, round }));
+        Object.assign(found, await oneRound(options, places, { machine, round }));
       } finally {
         endAll(places);
       }
@@ -63,11 +73,17 @@ function roundAlone(options: RunOptions, round: number): Round {
   return found;
 }
 
-function oneRound(options: RunOptions, places: readonly Place[], of: { machine: Machine; round: number }): Round {
+async function oneRound(
+  options: RunOptions,
+  places: readonly Place[],
+  of: { machine: Machine; round: number },
+): Promise<Round> {
   const found: Record<string, Record<string, number>> = {};
   for (const stage of options.workload.stages) {
     for (const place of places) {
       if (options.peers.includes(place.name) && stage.isForPeers !== true) continue;
+      await signals();
+      if (options.isInterrupted()) throw new Error('Interrupted');
       const start = performance.now();
       const figures = stage.run(new Turn(place, of));
       found[place.name] = { ...found[place.name], ...figures };
@@ -114,7 +130,7 @@ function endAll(places: readonly Place[]): void {
   if (failures.length > 0) throw failures[0];
 }
 
-function onDisk(options: RunOptions, act: (disk: LoopDisk, machine: Machine) => void): void {
+async function onDisk(options: RunOptions, act: (disk: LoopDisk, machine: Machine) => Promise<void>): Promise<void> {
   const { kind, load, scale, note } = options;
   const folder = mkdtempSync(join(options.parent, 'pacsfs-bench-'));
   const gib = gibOf(options);
@@ -123,7 +139,7 @@ function onDisk(options: RunOptions, act: (disk: LoopDisk, machine: Machine) => 
     const disk = loopDisk(folder, gib, { kind });
     try {
       const scratch = (name: string) => mkdtempSync(join(folder, `${name}-`));
-      act(disk, { load, device: disk.device, kind, imageBytes: gib * GIB, scale, note, scratch });
+      await act(disk, { load, device: disk.device, kind, imageBytes: gib * GIB, scale, note, scratch });
     } finally {
       disk.remove();
     }
