@@ -56,7 +56,7 @@ export class MountedPlace implements Place {
   constructor(parent: string, { load, isUnpacked = false }: { load: LoadProgram; isUnpacked?: boolean }) {
     this.name = isUnpacked ? UNPACKED : OURS;
     this.#load = load;
-    this.#places = new Places(parent, isUnpacked ? { settings: 'packBelow: 0' } : {});
+    this.#places = new Places(parent, isUnpacked ? { settings: 'options:\n  packBelow: 0' } : {});
     const warm = join(this.#places.mounted, 'warm');
     this.folder = join(this.#places.mounted, 'work');
     mkdirSync(warm);
