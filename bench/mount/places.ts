@@ -96,7 +96,8 @@ export class Places {
 
   remove(): void {
     try {
-      this.unmount();
+      // An interrupted run may be between two mounts.
+      if (readFileSync('/proc/self/mounts', 'utf8').includes(` ${this.mounted} `)) this.unmount();
     } finally {
       rmSync(this.folder, { recursive: true, force: true });
     }
