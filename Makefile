@@ -1,5 +1,5 @@
 # pacsfs: `make demo` shows it at work, `make test` proves it. Both install what they lack.
-.PHONY: help setup build demo test crash bench bench-durability bench-reads bench-metadata bench-messages lint format conformance clean
+.PHONY: help setup build demo test crash bench bench-full bench-durability bench-reads bench-metadata bench-messages lint format conformance clean
 .DEFAULT_GOAL := help
 
 SOURCES := $(shell find base fs shard aggregate tiering mountd bench test -name '*.ts' 2>/dev/null)
@@ -28,8 +28,13 @@ crash: build ## the crash suite at length: CRASH_ROUNDS=200 kills, CRASH_STATES=
 	@scripts/setup.sh test
 	@CRASH_SEED=$${CRASH_SEED:-random} CRASH_ROUNDS=$${CRASH_ROUNDS:-200} CRASH_STATES=$${CRASH_STATES:-10000} npx vitest run test/crash
 
-bench: build ## benchmarks against the filesystem below, same disk, same run
+bench: build ## pacsfs against the filesystem below and other FUSE filesystems, on one image, in under 15 minutes
+	@scripts/setup.sh bench
 	@node dist/bench/main.js
+
+bench-full: build ## WORKLOAD=NAME: that one at length, on ext4 and XFS; goes on where it was interrupted; without a name: lists them
+	@scripts/setup.sh bench
+	@node dist/bench/main.js full $(WORKLOAD)
 
 bench-durability: build ## fsync beside a stream, flush counts, cost of the journal, pause of a restart
 	@node dist/bench/durability.js

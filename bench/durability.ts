@@ -5,7 +5,7 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Disk, loopDisk, rootDisk } from './durability/disk.ts';
+import { type Disk, loopDisk, rootDisk } from './disk/disk.ts';
 import { flushCounts } from './durability/flush_counts.ts';
 import { fsyncBesideStream } from './durability/fsync_beside_stream.ts';
 import { journalCost } from './durability/journal_cost.ts';
@@ -27,7 +27,7 @@ const ROWS: Readonly<Record<string, () => Promise<void>>> = {
   'pause-10m': () => pause(folder, { files: 10_000_000, targetMs: 2_000, ...populated }),
 };
 
-async function onLoop(measure: (disk: Disk) => Promise<void>): Promise<void> {
+async function onLoop(measure: (disk: Disk) => Promise<void> | void): Promise<void> {
   const disk = loopDisk(folder, LOOP_GIB);
   try {
     await measure(disk);

@@ -1,105 +1,197 @@
 /**
- * `make bench`: the mount against a plain folder of the same filesystem, each workload on both in turn, in one run.
- * Compare the ratios: absolute figures differ from machine to machine and hour to hour. PACSFS_BENCH_DIR says where
- * (default /var/tmp), PACSFS_BENCH_OPTIONS how to mount (`-o`); arguments are parts of the titles of rows, for some of them.
+ * `make bench` and `make bench-full WORKLOAD=NAME`: pacsfs against the filesystem below it and other FUSE filesystems, in
+ * turn, on an image of its own. See USAGE.
  */
-import { join } from 'node:path';
-import type { LoadTask, Workload } from './mount/load_member.ts';
-import { Places } from './mount/places.ts';
-import { type CrewReport, runCrew } from './studies/crew.ts';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { canMake } from './disk/disk.ts';
+import { LoadProgram } from './load/load_program.ts';
+import { PEER_NAMES } from './mount/peers.ts';
+import { judge, type Round, tableOf } from './report/judge.ts';
+import { circumstances, kernel, loadAverage } from './report/machine.ts';
+import { replaceSection } from './report/markers.ts';
+import { runRounds } from './run/rounds.ts';
+import { RunState } from './run/state.ts';
+import type { Workload } from './run/workload.ts';
+import { FULL_WORKLOADS } from './workloads/index.ts';
+import { mustShow } from './workloads/must_show.ts';
 
-const LOAD_MEMBER = join(import.meta.dirname, 'mount', 'load_member.js');
-const TIMEOUT_MS = 300_000;
+const CHECKOUT = join(import.meta.dirname, '..', '..');
+const KINDS = ['ext4', 'xfs'] as const;
+type Kind = (typeof KINDS)[number];
 
-interface Row {
-  readonly title: string;
-  readonly workload: Workload;
-  readonly processes: number;
-  readonly files: number;
-  readonly writeBytes?: number;
-  /** Folder name; rows that work on what another row left name the same. */
-  readonly folder: string;
-  /** Drop all caches first. */
-  readonly isCold?: boolean;
-  /** Wait until all is on disk, within the time measured. */
-  readonly isSettled?: boolean;
+const USAGE = `Usage: main.js [full [WORKLOAD]]
+
+Without arguments: what the data path has to show, on one ext4 image, in under 15 minutes on 2 quiet cores. With 'full' and
+a workload: that one on ext4 and XFS images; one that was interrupted goes on where it was. As root. Prints a table and
+puts it into docs/benchmarks.md.
+
+${FULL_WORKLOADS.map(({ name, what }) => `  ${name.padEnd(12)} ${what}`).join('\n')}
+
+PACSFS_BENCH_DIR             where images are made and unfinished runs are noted (default /var/tmp)
+PACSFS_BENCH_OPTIONS         mount options of pacsfs, as for -o
+PACSFS_BENCH_PEERS           which of ${PEER_NAMES.join(', ')} take part (default all that run)
+PACSFS_BENCH_PASSTHROUGH_HP  path of libfuse's example passthrough_hp, built
+PACSFS_BENCH_ROUNDS          rounds (default 3)
+PACSFS_BENCH_SCALE           what numbers of files and sizes are multiplied by (default 1)
+PACSFS_BENCH_KINDS           of 'full': ext4, xfs or both (default ext4,xfs)
+PACSFS_BENCH_DOCUMENT        the document that gets the table (default docs/benchmarks.md)
+`;
+
+class Settings {
+  readonly parent = process.env['PACSFS_BENCH_DIR'] ?? '/var/tmp';
+  readonly options = process.env['PACSFS_BENCH_OPTIONS'] ?? '';
+  readonly peers = listOf('PACSFS_BENCH_PEERS', PEER_NAMES);
+  readonly rounds = numberOf('PACSFS_BENCH_ROUNDS', 3);
+  readonly scale = numberOf('PACSFS_BENCH_SCALE', 1);
+  readonly kinds = listOf('PACSFS_BENCH_KINDS', KINDS);
+  readonly document = process.env['PACSFS_BENCH_DOCUMENT'] ?? join(CHECKOUT, 'docs', 'benchmarks.md');
 }
 
-const ROWS: readonly Row[] = [
-  {
-    title: 'write, 16 writers, 64 KiB',
-    workload: 'write',
-    processes: 16,
-    files: 4_000,
-    folder: 'w16',
-    isSettled: true,
-  },
-  { title: 'write, 64 writers, 1 MiB', workload: 'write', processes: 64, files: 4_000, folder: 'w64', isSettled: true },
-  { title: 'write + fsync each, 16', workload: 'write and fsync', processes: 16, files: 1_600, folder: 'f16' },
-  { title: 'read, warm, 4 readers', workload: 'read', processes: 4, files: 1_000, folder: 'w16' },
-  { title: 'read, warm again, 4', workload: 'read', processes: 4, files: 1_000, folder: 'w16' },
-  { title: 'read, cold, 4 readers', workload: 'read', processes: 4, files: 1_000, folder: 'w16', isCold: true },
-  { title: 'create, empty, 4', workload: 'create', processes: 4, files: 20_000, folder: 'c4' },
-  { title: 'stat, warm, 4', workload: 'stat', processes: 4, files: 20_000, folder: 'c4' },
-  { title: 'stat, cold, 4', workload: 'stat', processes: 4, files: 20_000, folder: 'c4', isCold: true },
-  { title: 'unlink, 4', workload: 'unlink', processes: 4, files: 20_000, folder: 'c4' },
-];
-
-async function measure(places: Places, row: Row, place: 'plain' | 'mounted'): Promise<number> {
-  const root = place === 'plain' ? places.plain : places.mounted;
-  const files = Math.floor(row.files / row.processes);
-  const tasks = Array.from({ length: row.processes }, (_, part): LoadTask => {
-    const folder = join(root, row.folder, `part${part}`);
-    const writeBytes = row.writeBytes ?? (row.title.includes('1 MiB') ? 1_048_576 : 65_536);
-    return { workload: row.workload, folder, files, seed: part + 1, writeBytes };
-  });
-  if (row.isCold === true) places.forget();
-  const report: CrewReport = await runCrew({ module: LOAD_MEMBER, tasks, concurrency: 1, timeoutMs: TIMEOUT_MS });
-  const before = performance.now();
-  if (row.isSettled === true) places.settle(place);
-  return report.files / (report.seconds + (performance.now() - before) / 1000);
+function listOf(name: string, all: readonly string[]): readonly string[] {
+  const value = process.env[name];
+  if (value === undefined) return all;
+  const wanted = value.split(',').filter((part) => part !== '');
+  const unknown = wanted.find((part) => !all.includes(part));
+  if (unknown !== undefined) throw new Error(`${name} names ${unknown}, expected some of ${all.join(', ')}`);
+  return wanted;
 }
 
-function shown(rate: number): string {
-  return Math.round(rate).toLocaleString('en-US').padStart(10);
+function numberOf(name: string, initial: number): number {
+  const value = Number(process.env[name] ?? initial);
+  if (!(value > 0)) throw new Error(`${name} is ${process.env[name]}, expected a number above 0`);
+  return value;
 }
 
-/** What one row sent to the daemon, per file. */
-function perFile(before: object, after: object, files: number): string {
-  const earlier = new Map<string, number>(Object.entries(before));
-  return Object.entries(after)
-    .map(([name, count]) => ({ name, share: (Number(count) - (earlier.get(name) ?? 0)) / files }))
-    .filter(({ share }) => share >= 0.05)
-    .map(({ name, share }) => `${name} ${share.toFixed(share < 10 ? 2 : 0)}`)
-    .join(', ');
-}
+/** One workload on one kind of filesystem: the rounds that are missing, then the table, printed and written. */
+class Report {
+  readonly #settings: Settings;
+  readonly #workload: Workload;
+  readonly #command: string;
+  readonly #notes = new Set<string>();
+  readonly #loads: number[] = [];
+  readonly #isInterrupted: () => boolean;
 
-async function main(): Promise<void> {
-  const parent = process.env['PACSFS_BENCH_DIR'] ?? '/var/tmp';
-  const places = new Places(parent);
-  try {
-    console.log(`Files a second, the mount against a plain folder in ${parent} (PACS mix: mean 420 KB)\n`);
-    console.log(
-      `${''.padEnd(28)}${'plain'.padStart(10)}${'pacsfs'.padStart(10)}   ratio  daemon CPU ms/file   messages per file`,
+  constructor(settings: Settings, of: { workload: Workload; command: string; isInterrupted: () => boolean }) {
+    this.#settings = settings;
+    this.#workload = of.workload;
+    this.#command = of.command;
+    this.#isInterrupted = of.isInterrupted;
+  }
+
+  async run(kind: Kind, of: { load: LoadProgram; before: readonly Round[]; done(round: Round): void }): Promise<void> {
+    const { parent, peers, scale, rounds } = this.#settings;
+    const found = [...of.before];
+    const note = (sentence: string) => this.#notes.add(sentence);
+    if (scale !== 1) note(`Numbers and sizes multiplied by ${scale}: a trial of the benchmark, no measurement.`);
+    const done = (round: Round) => {
+      this.#loads.push(loadAverage());
+      found.push(round);
+      of.done(round);
+    };
+    this.#loads.push(loadAverage());
+    const { load } = of;
+    const tell = (line: string) => console.error(line);
+    const isInterrupted = this.#isInterrupted;
+    await runRounds(
+      { workload: this.#workload, kind, parent, peers, scale, load, note, tell, isInterrupted },
+      { first: found.length, end: rounds, done },
     );
-    const wanted = process.argv.slice(2);
-    for (const row of ROWS) {
-      if (wanted.length > 0 && !wanted.some((part) => row.title.includes(part))) continue;
-      const plain = await measure(places, row, 'plain');
-      const { cpuSeconds } = row.isCold === true ? { cpuSeconds: 0 } : places.costs();
-      const messages = row.isCold === true ? {} : places.messages();
-      const mounted = await measure(places, row, 'mounted');
-      const cpu = ((places.costs().cpuSeconds - cpuSeconds) * 1000) / row.files;
-      const sent = perFile(messages, places.messages(), row.files);
-      const ratio = (mounted / plain).toFixed(2).padStart(7);
-      console.log(
-        `${row.title.padEnd(28)}${shown(plain)}${shown(mounted)} ${ratio}  ${cpu.toFixed(2).padStart(18)}   ${sent}`,
-      );
-    }
-    console.log(`\nMemory of the mount's processes: ${Math.round(places.costs().memory / 2 ** 20)} MiB`);
-  } finally {
-    places.remove();
+    this.#write(kind, found);
+  }
+
+  #write(kind: Kind, rounds: readonly Round[]): void {
+    const { document } = this.#settings;
+    const { name, rows } = this.#workload;
+    const ran = this.#settings.peers.filter((peer) => rounds.some((round) => round[peer] !== undefined));
+    const about = circumstances({
+      date: new Date().toISOString().slice(0, 10),
+      command: this.#command,
+      kind,
+      rounds: rounds.length,
+      loads: this.#loads,
+    });
+    const appendix = this.#workload.appendix?.(rounds, { kind, folder: dirname(document) }) ?? '';
+    const parts = [about, tableOf(judge(rows, rounds, ran)), [...this.#notes].join('\n'), appendix];
+    const section = parts.filter((part) => part !== '').join('\n\n');
+    console.log(`\n${section}`);
+    const title = `### ${name}, ${kind}`;
+    const text = replaceSection(readFileSync(document, 'utf8'), `${name} ${kind}`, `${title}\n\n${section}`);
+    writeFileSync(document, text);
   }
 }
 
-await main();
+interface Tools {
+  readonly load: LoadProgram;
+  readonly isInterrupted: () => boolean;
+}
+
+async function short(settings: Settings, { load, isInterrupted }: Tools): Promise<void> {
+  const command = commandOf(settings, 'make bench');
+  const report = new Report(settings, { workload: mustShow, command, isInterrupted });
+  await report.run('ext4', { load, before: [], done: () => {} });
+}
+
+async function full(settings: Settings, of: Tools & { workload: Workload }): Promise<void> {
+  const { workload, load, isInterrupted } = of;
+  const { options, scale } = settings;
+  const key = { workload: workload.name, options, scale, kernel: kernel(), program: programVersion() };
+  const state = new RunState(settings.parent, key);
+  const command = commandOf(settings, `make bench-full WORKLOAD=${workload.name}`);
+  for (const kind of KINDS.filter((one) => settings.kinds.includes(one))) {
+    if (!canMake(kind)) {
+      console.log(`Skipped: ${kind}: this machine cannot make or mount it.`);
+      continue;
+    }
+    const before = state.rounds(kind);
+    if (before.length > 0) console.error(`${kind}: ${before.length} rounds are in ${state.path}`);
+    const report = new Report(settings, { workload, command, isInterrupted });
+    await report.run(kind, { load, before, done: (round) => state.add(kind, round) });
+  }
+  state.remove();
+}
+
+/** Figures of two builds are not for one table. */
+function programVersion(): string {
+  const git = (args: readonly string[]) => execFileSync('git', args, { cwd: CHECKOUT, encoding: 'utf8' }).trim();
+  try {
+    return `${git(['rev-parse', 'HEAD'])} ${git(['status', '--porcelain', '--', 'base', 'fs', 'shard', 'aggregate', 'mountd'])}`;
+  } catch {
+    return 'unknown';
+  }
+}
+
+function commandOf({ options }: Settings, command: string): string {
+  return options === '' ? command : `PACSFS_BENCH_OPTIONS=${options} ${command}`;
+}
+
+async function main(): Promise<number> {
+  const [mode, name, ...rest] = process.argv.slice(2);
+  const workload = FULL_WORKLOADS.find((one) => one.name === name);
+  const isKnown = mode === undefined || (mode === 'full' && rest.length === 0);
+  if (!isKnown || (mode === 'full' && workload === undefined)) {
+    const isQuestion = mode === '--help' || (mode === 'full' && (name ?? '') === '');
+    (isQuestion ? process.stdout : process.stderr).write(USAGE);
+    return isQuestion ? 0 : 2;
+  }
+  const settings = new Settings();
+  let isStopping = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (isStopping = true));
+  const isInterrupted = () => isStopping;
+  const load = new LoadProgram();
+  try {
+    if (workload === undefined) await short(settings, { load, isInterrupted });
+    else await full(settings, { workload, load, isInterrupted });
+    return 0;
+  } finally {
+    load.remove();
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (thrown) {
+  console.error(`Cannot finish: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+  process.exitCode = 1;
+}

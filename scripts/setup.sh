@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 SYSTEM_PACKAGES=(fuse3 libisal2)
 DEMO_PACKAGES=(attr)
 BUILD_PACKAGES=(python3 make g++)
-BENCH_PACKAGES=(e2fsprogs xfsprogs)
+BENCH_PACKAGES=(e2fsprogs xfsprogs gcc libc6-dev mergerfs bindfs glusterfs-server)
 TEST_PACKAGES=(python3 attr acl fio rsync git sqlite3 gcc libc6-dev tar xz-utils dcmtk strace e2fsprogs)
 
 have_package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }

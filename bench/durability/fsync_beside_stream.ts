@@ -5,10 +5,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Disk } from '../disk/disk.ts';
 import { Places } from '../mount/places.ts';
 import { quantile } from '../quantile.ts';
 import { runCrew } from '../studies/crew.ts';
-import type { Disk } from './disk.ts';
 import type { FsyncTask, FsyncTimes } from './fsync_member.ts';
 import { row } from './table.ts';
 

@@ -2,13 +2,15 @@
  * What the journal costs a create that nobody fsyncs: this build against one whose journal appends nothing, in turn, on
  * the same disk, each on a store of its own. All else is the same code, so the difference is the append.
  */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Plant, plantedBuild } from '../../test/support/planted_build.ts';
-import type { LoadTask, Workload } from '../mount/load_member.ts';
+import type { Disk } from '../disk/disk.ts';
+import { type Job, LoadProgram } from '../load/load_program.ts';
 import { Places } from '../mount/places.ts';
 import { quantile } from '../quantile.ts';
-import { runCrew } from '../studies/crew.ts';
-import type { Disk } from './disk.ts';
+import { nameOf } from '../run/turn.ts';
+import { sizesOf } from '../studies/sizes.ts';
 import { row } from './table.ts';
 
 const WITHOUT_APPEND: Plant = {
@@ -21,11 +23,12 @@ const WITHOUT_APPEND: Plant = {
         const end = 0;`,
 };
 const ROUNDS = 8;
-const PROCESSES = 4;
-const TIMEOUT_MS = 300_000;
-const KINDS: readonly { workload: Workload; title: string; files: number }[] = [
-  { workload: 'create', title: 'empty files', files: 6_000 },
-  { workload: 'write', title: 'files of 420 KB', files: 800 },
+const WRITERS = 4;
+const WRITE_BYTES = 65_536;
+type Act = 'create' | 'write';
+const KINDS: readonly { act: Act; title: string; files: number }[] = [
+  { act: 'create', title: 'empty files', files: 6_000 },
+  { act: 'write', title: 'files of 430 KB', files: 800 },
 ];
 
 interface Cost {
@@ -36,17 +39,26 @@ interface Cost {
 }
 
 /** `folder`: where the other build goes. */
-export async function journalCost(folder: string, disk: Disk): Promise<void> {
+export function journalCost(folder: string, disk: Disk): void {
+  const load = new LoadProgram();
+  try {
+    compare(folder, { disk, load });
+  } finally {
+    load.remove();
+  }
+}
+
+function compare(folder: string, { disk, load }: { disk: Disk; load: LoadProgram }): void {
   const without = plantedBuild(join(folder, 'without-journal'), [WITHOUT_APPEND]);
-  console.log(`\ncreates without fsync, ${PROCESSES} writers, medians of ${ROUNDS} rounds in turn, on ${disk.name}\n`);
+  console.log(`\ncreates without fsync, ${WRITERS} writers, medians of ${ROUNDS} rounds in turn, on ${disk.name}\n`);
   console.log(row(['', 'files/s', 'without', 'cost', 'CPU us a file', 'without', 'cost']));
-  for (const { workload, title, files } of KINDS) {
+  for (const { act, title, files } of KINDS) {
     const found: { with: Cost[]; without: Cost[] } = { with: [], without: [] };
     for (let round = 0; round < ROUNDS; round++) {
       const order = round % 2 === 0 ? (['with', 'without'] as const) : (['without', 'with'] as const);
       for (const build of order) {
         const program = build === 'with' ? undefined : without;
-        found[build].push(await costOf(disk.folder, { workload, files, program }));
+        found[build].push(costOf(disk.folder, { load, act, files, program }));
       }
     }
     const median = (build: 'with' | 'without', of: keyof Cost): number =>
@@ -66,22 +78,18 @@ export async function journalCost(folder: string, disk: Disk): Promise<void> {
   console.log('cost: how much longer a create takes, or more of the processor, with the journal (target under 15 %)');
 }
 
-async function costOf(
-  folder: string,
-  of: { workload: Workload; files: number; program: string | undefined },
-): Promise<Cost> {
-  const places = new Places(folder, of.program);
+function costOf(folder: string, of: { load: LoadProgram; act: Act; files: number; program: string | undefined }): Cost {
+  const places = new Places(folder, of.program === undefined ? {} : { program: of.program });
   try {
-    const tasks = Array.from({ length: PROCESSES }, (_, part): LoadTask => {
-      const files = Math.floor(of.files / PROCESSES);
-      const at = join(places.mounted, `part${part}`);
-      return { workload: of.workload, folder: at, files, seed: part + 1, writeBytes: 65_536 };
-    });
-    const module = join(import.meta.dirname, '..', 'mount', 'load_member.js');
+    const jobs = Array.from({ length: WRITERS }, (_, thread) => {
+      const at = join(places.mounted, `part${thread}`);
+      mkdirSync(at);
+      const sizes = sizesOf(thread + 1, Math.floor(of.files / WRITERS));
+      return sizes.map((size, index): Job => ({ thread, size, path: join(at, nameOf(index)) }));
+    }).flat();
     const before = places.costs().cpuSeconds;
-    const report = await runCrew({ module, tasks, concurrency: 1, timeoutMs: TIMEOUT_MS });
-    const cpuUs = ((places.costs().cpuSeconds - before) * 1e6) / report.files;
-    return { rate: report.files / report.seconds, cpuUs };
+    const { files, seconds } = of.load.run({ act: of.act, jobs, block: WRITE_BYTES });
+    return { rate: files / seconds, cpuUs: ((places.costs().cpuSeconds - before) * 1e6) / files };
   } finally {
     places.remove();
   }

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, opendirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { canMake, type LoopDisk, loopDisk } from '../durability/disk.ts';
+import { canMake, type LoopDisk, loopDisk } from '../disk/disk.ts';
 import { type Figure, mebibytes, median, milliseconds, whole } from './figures.ts';
 import { NameUser } from './name_user.ts';
 import { dropCaches, type Mount, memoryOf, resetPeak, type Workbench } from './workbench.ts';

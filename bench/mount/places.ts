@@ -3,11 +3,11 @@
  * the mount's (`-o`).
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const PACSFS = join(import.meta.dirname, '..', '..', '..', 'bin', 'pacsfs');
-const COMMAND_MS = 120_000;
+const COMMAND_MS = 600_000;
 const TICKS_PER_SECOND = 100;
 
 interface Status {
@@ -16,30 +16,43 @@ interface Status {
   readonly requests: Readonly<{ [name: string]: number }>;
 }
 
+/** Nothing of the filesystem of `folder` is in the kernel's memory; as root only. */
+export function dropCaches(folder: string): void {
+  execFileSync('sync', ['-f', folder], { timeout: COMMAND_MS });
+  writeFileSync('/proc/sys/vm/drop_caches', '3');
+}
+
+export interface PlacesOptions {
+  /** Another build than this one. */
+  readonly program?: string;
+  /** Lines for the store's store.yaml. */
+  readonly settings?: string;
+}
+
 export class Places {
   readonly folder: string;
   readonly plain: string;
   readonly mounted: string;
-  readonly #store: string;
+  readonly store: string;
 
   readonly #program: string;
 
-  /** `program`: another build than this one. */
-  constructor(parent: string, program: string = PACSFS) {
+  constructor(parent: string, { program = PACSFS, settings = '' }: PlacesOptions = {}) {
     this.#program = program;
     this.folder = mkdtempSync(join(parent, 'pacsfs-bench-'));
     this.plain = join(this.folder, 'plain');
     this.mounted = join(this.folder, 'mnt');
-    this.#store = join(this.folder, 'store');
+    this.store = join(this.folder, 'store');
     mkdirSync(this.plain);
     mkdirSync(this.mounted);
-    this.#pacsfs(['format', this.#store]);
+    this.#pacsfs(['format', this.store]);
+    if (settings !== '') appendFileSync(join(this.store, 'store.yaml'), `${settings}\n`);
     this.mount();
   }
 
   mount(): void {
     const options = process.env['PACSFS_BENCH_OPTIONS'];
-    this.#pacsfs(['mount', ...(options === undefined ? [] : ['-o', options]), this.#store, this.mounted]);
+    this.#pacsfs(['mount', ...(options === undefined ? [] : ['-o', options]), this.store, this.mounted]);
   }
 
   unmount(): void {
@@ -55,8 +68,7 @@ export class Places {
   /** Drops what the kernel and the daemon remember; as root only. */
   forget(): void {
     this.unmount();
-    execFileSync('sync', { timeout: COMMAND_MS });
-    execFileSync('sh', ['-c', 'echo 3 > /proc/sys/vm/drop_caches'], { timeout: COMMAND_MS });
+    dropCaches(this.plain);
     this.mount();
   }
 
@@ -84,7 +96,8 @@ export class Places {
 
   remove(): void {
     try {
-      this.unmount();
+      // An interrupted run may be between two mounts.
+      if (readFileSync('/proc/self/mounts', 'utf8').includes(` ${this.mounted} `)) this.unmount();
     } finally {
       rmSync(this.folder, { recursive: true, force: true });
     }

@@ -3,6 +3,7 @@
  * that of a PACS: 63 % of the files have 200 to 300 KB, the others up to 1 MB.
  */
 import { pick, seedOf, uidOf, xorshift32 } from './random.ts';
+import { SMALL_SHARE } from './sizes.ts';
 
 export interface StudyOptions {
   /** Same seed, same bytes. */
@@ -34,8 +35,6 @@ export interface StudyPlan extends StudyOptions {
   readonly series: readonly SeriesPlan[];
 }
 
-/** The share of files with 200 to 300 KB. */
-export const SMALL_SHARE = 0.63;
 /** Sides of square 16-bit images of 205 to 295 KB ... */
 const SMALL_SIDES = [320, 336, 352, 368, 384] as const;
 /** ... and of 401 to 991 KB; the mean over all files is about 400 to 440 KB. */

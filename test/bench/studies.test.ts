@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import dcmjs from 'dcmjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { planStudy, SMALL_SHARE } from '../../bench/studies/plan.ts';
+import { planStudy } from '../../bench/studies/plan.ts';
 import { findRealObjects, readRealObject, realObjectFolder } from '../../bench/studies/real_objects.ts';
+import { SMALL_SHARE } from '../../bench/studies/sizes.ts';
 import { generateStudy, LARGEST_FILE_BYTES, Study, type StudyFile } from '../../bench/studies/study.ts';
 import { workList } from '../../bench/studies/work_list.ts';
 

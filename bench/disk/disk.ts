@@ -4,9 +4,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
-const COMMAND_MS = 300_000;
+const COMMAND_MS = 600_000;
 
 export interface Disk {
   readonly name: string;
@@ -16,6 +16,8 @@ export interface Disk {
 
 /** A disk that can be put away and taken up again, so that nothing of it is remembered. */
 export interface LoopDisk extends Disk {
+  /** Of the loop device, as in /proc/diskstats. */
+  readonly device: string;
   remount(): void;
 }
 
@@ -31,30 +33,57 @@ export function rootDisk(folder: string): Disk {
 
 export function loopDisk(folder: string, gib: number, options: LoopOptions = {}): LoopDisk {
   const { kind = 'ext4' } = options;
-  const image = join(folder, `${kind}.image`);
+  const image = makeImage(join(folder, `${kind}.image`), { mib: gib * 1024, ...options });
   const mountPoint = join(folder, kind);
-  mkdirSync(mountPoint);
-  run('dd', ['if=/dev/zero', `of=${image}`, 'bs=1M', `count=${gib * 1024}`, 'conv=fsync']);
-  run(`mkfs.${kind}`, [...makeArguments(kind, options), image]);
-  const device = run('losetup', ['--find', '--show', '--direct-io=on', image]);
-  const mount = () => run('mount', [device, mountPoint]);
+  mkdirSync(mountPoint, { recursive: true });
+  const attached = attachImage(image, { mountPoint, isDirect: true });
+  return {
+    name: `${kind} on a loop device`,
+    folder: mountPoint,
+    device: basename(attached.device),
+    remount: () => {
+      run('umount', [mountPoint]);
+      run('mount', [attached.device, mountPoint]);
+    },
+    remove: () => {
+      attached.detach();
+      rmSync(image);
+    },
+  };
+}
+
+/** Written full of zeros, and with a filesystem. Returns its path. */
+export function makeImage(image: string, of: LoopOptions & { mib: number }): string {
+  const { kind = 'ext4', mib } = of;
+  rmSync(image, { force: true });
+  run('dd', ['if=/dev/zero', `of=${image}`, 'bs=1M', `count=${mib}`, 'conv=fsync']);
+  run(`mkfs.${kind}`, [...makeArguments(kind, of), image]);
+  return image;
+}
+
+export interface AttachedImage {
+  readonly device: string;
+  readonly folder: string;
+  /** Unmounts it; the image stays. */
+  detach(): void;
+}
+
+/** An image on a loop device, mounted. `isDirect`: past the page cache of what the image lies on. */
+export function attachImage(image: string, of: { mountPoint: string; isDirect: boolean }): AttachedImage {
+  const { mountPoint, isDirect } = of;
+  const device = run('losetup', ['--find', '--show', `--direct-io=${isDirect ? 'on' : 'off'}`, image]);
   try {
-    mount();
+    run('mount', [device, mountPoint]);
   } catch (thrown) {
     run('losetup', ['--detach', device]);
     throw thrown;
   }
   return {
-    name: `${kind} on a loop device`,
+    device,
     folder: mountPoint,
-    remount: () => {
-      run('umount', [mountPoint]);
-      mount();
-    },
-    remove: () => {
+    detach: () => {
       run('umount', [mountPoint]);
       run('losetup', ['--detach', device]);
-      rmSync(image);
     },
   };
 }
