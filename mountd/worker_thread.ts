@@ -5,6 +5,7 @@ import { compareContents } from '../aggregate/compare.ts';
 import { makeOwnFiles } from '../aggregate/own_pool.ts';
 import { PackWorker } from '../aggregate/pack_worker.ts';
 import { punch } from '../aggregate/punch.ts';
+import { listResidents } from '../aggregate/residents.ts';
 import { listOwnFiles } from '../aggregate/volume_set.ts';
 import { unreachable } from '../base/assert.ts';
 import { flushTarget, writeBackTarget, writeTarget } from '../base/backing.ts';
@@ -53,6 +54,8 @@ function perform(job: WorkerJob): WorkerDone {
       return { kind: 'punch', id: job.id };
     case 'compare':
       return { kind: 'compare', id: job.id, outcome: compareContents(job.job, backing) };
+    case 'residents':
+      return { kind: 'residents', residents: listResidents(job.job, backing) };
     case 'list':
       return { kind: 'list', numbers: listOwnFiles(backing, job.volume, job.start) };
     case 'flush':
@@ -85,11 +88,16 @@ function giveWay(job: WorkerJob): void {
 }
 
 function nicenessFor(job: WorkerJob): number {
-  if (job.kind === 'unlink' || job.kind === 'punch') return Math.max(0, niceness) + PATIENCE;
+  if (job.kind === 'unlink' || job.kind === 'punch' || isMove(job)) return Math.max(0, niceness) + PATIENCE;
   if (job.kind === 'flush' && !job.isLong) return niceness;
   if (job.kind === 'pack' && job.isUrgent) return niceness;
   if (job.kind === 'checkpoint') return niceness;
   return Math.max(0, niceness);
+}
+
+/** Nobody waits for what compaction moves. */
+function isMove(job: WorkerJob): boolean {
+  return job.kind === 'residents' || (job.kind === 'pack' && job.job.moves !== undefined);
 }
 
 /** Whether a thread that has given way may have its niceness again: not in every container. */
