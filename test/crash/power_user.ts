@@ -104,6 +104,7 @@ export class PowerUser {
     crowd: () => this.#crowd(),
     work: () => this.#loose.work(),
     pack: () => this.#loose.pack(),
+    compact: () => this.#compact(),
     kill: () => this.#kill(),
     replace: () => this.#restart(true),
     'more shards': () => addShard(this.#loose.namespace, this.#random),
@@ -353,6 +354,16 @@ export class PowerUser {
   #tick(): void {
     this.#loose.clock.advance(this.#random.below(1_500));
     this.#loose.tick();
+  }
+
+  /** A pass begins, and goes on with whatever is done next. */
+  #compact(): void {
+    this.#loose.filesystem.compactor.ask();
+    for (let turns = 2 + this.#random.below(12); turns > 0; turns--) {
+      this.#loose.clock.advance(100);
+      this.#loose.tick();
+      this.#loose.work();
+    }
   }
 
   /** The daemon has time for a few steps of a split or merge, if one is wanted. */
