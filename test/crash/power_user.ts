@@ -6,6 +6,7 @@ import { type AttributeChanges, Deferred } from '../../fs/types.ts';
 import type { LooseFilesystem } from '../support/loose_filesystem.ts';
 import { LooseUser, O_RDWR, O_TRUNC, O_WRONLY, type OpenFile, ROOT_USER } from '../support/loose_user.ts';
 import type { Random } from '../support/random.ts';
+import { compactSome } from './power_compaction.ts';
 import type { PowerModel } from './power_model.ts';
 import { isFolder, PowerNames } from './power_names.ts';
 import { addShard, moveSlots } from './power_shards.ts';
@@ -104,7 +105,7 @@ export class PowerUser {
     crowd: () => this.#crowd(),
     work: () => this.#loose.work(),
     pack: () => this.#loose.pack(),
-    compact: () => this.#compact(),
+    compact: () => compactSome(this.#loose, this.#random),
     kill: () => this.#kill(),
     replace: () => this.#restart(true),
     'more shards': () => addShard(this.#loose.namespace, this.#random),
@@ -354,16 +355,6 @@ export class PowerUser {
   #tick(): void {
     this.#loose.clock.advance(this.#random.below(1_500));
     this.#loose.tick();
-  }
-
-  /** A pass begins, and goes on with whatever is done next. */
-  #compact(): void {
-    this.#loose.filesystem.compactor.ask();
-    for (let turns = 2 + this.#random.below(12); turns > 0; turns--) {
-      this.#loose.clock.advance(100);
-      this.#loose.tick();
-      this.#loose.work();
-    }
   }
 
   /** The daemon has time for a few steps of a split or merge, if one is wanted. */

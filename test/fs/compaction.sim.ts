@@ -28,10 +28,12 @@ class Life {
 
   step(): void {
     const { loose, user } = this.#fixture;
-    const choice = this.#random.below(20);
+    const isMoving = loose.jobs.some((job) => job.kind === 'pack' && job.job.moves !== undefined);
+    // While a worker copies files are changed above all.
+    const choice = isMoving ? 2 + this.#random.below(7) : this.#random.below(20);
     const name = this.#any();
     if (choice < 2) this.#burst();
-    else if (choice < 5) for (let i = 0; i < 6; i++) this.#remove();
+    else if (choice < 5) for (let i = 0; i < 9; i++) this.#remove();
     else if (choice < 7 && name !== undefined) this.#cut(name);
     else if (choice < 9 && name !== undefined) this.#write(name);
     else if (choice < 11 && name !== undefined) this.#copy(name);
@@ -43,11 +45,15 @@ class Life {
     } else if (choice < 13) loose.pack();
     else if (choice < 14) this.#kill();
     else this.#compact();
+    if (isMoving) {
+      loose.work();
+      this.moved += loose.filesystem.compactor.status.files;
+    }
   }
 
   #burst(): void {
     const { loose, user } = this.#fixture;
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 24; i++) {
       const name = `f${this.#number++}`;
       const bytes = pattern(1 + this.#random.below(300 * KIB), this.#number);
       user.put(name, bytes);
@@ -101,6 +107,7 @@ class Life {
       loose.clock.advance(100);
       loose.tick();
       if (this.#random.below(3) > 0) loose.work();
+      if (loose.jobs.some((job) => job.kind === 'pack' && job.job.moves !== undefined)) return;
     }
     this.moved += loose.filesystem.compactor.status.files - before;
   }
@@ -143,7 +150,8 @@ function live(seed: number, plant?: (fixture: Fixture) => void): { readonly life
   const sealed = [...loose.data.ledger.rows()].filter(({ state, live: bytes }) => state === 'sealed' && bytes > 0);
   const taken = sealed.reduce((sum, { volume, id }) => sum + blocksOf(fixture, volume, id), 0);
   const lives = sealed.reduce((sum, row) => sum + row.live, 0);
-  if (taken > 1.25 * lives + MIB) wrong.push(`${taken} bytes taken, ${lives} live`);
+  // What is more than a quarter live stays; punches that a kill has lost may be missing there.
+  if (taken > 4 * lives + MIB) wrong.push(`${taken} bytes taken, ${lives} live`);
   return { life, wrong };
 }
 
