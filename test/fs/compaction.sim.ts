@@ -33,7 +33,7 @@ class Life {
     const choice = isMoving ? 2 + this.#random.below(7) : this.#random.below(20);
     const name = this.#any();
     if (choice < 2) this.#burst();
-    else if (choice < 5) for (let i = 0; i < 9; i++) this.#remove();
+    else if (choice < 5) this.#thin(isMoving ? 2 : 30);
     else if (choice < 7 && name !== undefined) this.#cut(name);
     else if (choice < 9 && name !== undefined) this.#write(name);
     else if (choice < 11 && name !== undefined) this.#copy(name);
@@ -67,6 +67,10 @@ class Life {
     if (name === undefined || this.#files.size < 6) return;
     this.#fixture.user.remove(name);
     this.#files.delete(name);
+  }
+
+  #thin(count: number): void {
+    for (let i = 0; i < count; i++) this.#remove();
   }
 
   #cut(name: string): void {
