@@ -18,6 +18,8 @@ import { Bell } from './wake.ts';
 
 /** Added to the niceness of a thread that gives way. */
 const PATIENCE = 10;
+/** The niceness of who gives way to everybody: there is none above. */
+const LEAST = 19;
 
 const setup = workerData as WorkerSetup;
 const backing = new PosixBacking();
@@ -88,7 +90,7 @@ function giveWay(job: WorkerJob): void {
 }
 
 function nicenessFor(job: WorkerJob): number {
-  if (job.kind === 'unlink' || job.kind === 'punch' || isMove(job)) return Math.max(0, niceness) + PATIENCE;
+  if (job.kind === 'unlink' || job.kind === 'punch' || isMove(job)) return Math.min(LEAST, Math.max(0, niceness) + PATIENCE);
   if (job.kind === 'flush' && !job.isLong) return niceness;
   if (job.kind === 'pack' && job.isUrgent) return niceness;
   if (job.kind === 'checkpoint') return niceness;
