@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts';
 import { alignDown, alignUp } from '../base/bytes.ts';
 import { blockChecksums, CHECKSUM_BLOCK } from '../base/crc32c.ts';
 import type { Extent } from '../base/layout.ts';
-import type { Ino } from '../base/units.ts';
+import type { AggregateId, Ino } from '../base/units.ts';
 import { encodeHeader, HEADER_BYTES } from './header_v1.ts';
 import {
   directoryBytes,
@@ -23,6 +23,7 @@ import {
   type IndexedShare,
   shareBytes,
 } from './index_v1.ts';
+import { type MovedPiece, movedExtents } from './moves.ts';
 import {
   BLOCK_BYTES,
   INDEX_BYTES_MAX,
@@ -38,6 +39,7 @@ const DATA_AT = HEADER_BYTES + INDEX_BYTES_MAX;
 export const BATCH_BUFFER_BYTES = DATA_AT + SEGMENT_BYTES;
 /** In the place of a position in the job's list: the entry is a mention. */
 const MENTION = -1;
+const NO_AGGREGATE = 0 as AggregateId;
 const CHECKSUM_BYTES_MAX = (4 * SEGMENT_BYTES) / CHECKSUM_BLOCK;
 
 /** A point to go back to. */
@@ -46,6 +48,8 @@ export interface BatchMark {
   readonly files: number;
   readonly extents: number;
   readonly shares: number;
+  readonly pieces: number;
+  readonly described: number;
   readonly indexBytes: number;
   readonly dataBytes: number;
 }
@@ -54,6 +58,25 @@ export interface BatchMark {
 export interface BatchExtent {
   readonly jobFile: number;
   readonly extent: Extent;
+}
+
+/** A piece that was moved into a batch: where it lies is known once the batch is sealed. */
+export interface PieceDraft extends MovedPiece {
+  rangeStart: number;
+  readonly source: AggregateId;
+  /** Place in the job's list of the unit that it is of. */
+  readonly unit: number;
+  /** Whether its batch was written. */
+  isWritten: boolean;
+}
+
+/** A file that is described with pieces of this batch, or earlier ones. */
+interface Described {
+  readonly unit: number;
+  readonly mention: PackMention;
+  readonly pieces: readonly PieceDraft[];
+  /** Its first share in the list. */
+  readonly share: number;
 }
 
 export class Batch {
@@ -65,6 +88,9 @@ export class Batch {
   /** `at` counts from the data's start until the batch is sealed. */
   readonly #extents: IndexedExtent[] = [];
   readonly #shares: IndexedShare[] = [];
+  /** `at` as that of extents. */
+  readonly #pieces: { readonly draft: PieceDraft; readonly at: number }[] = [];
+  readonly #described: Described[] = [];
   #indexBytes = INDEX_FIXED_BYTES;
   #dataBytes = 0;
   /** Bytes of the segment from the batch's start. */
@@ -77,12 +103,13 @@ export class Batch {
 
   /** Empties the batch; it may take up to `room` bytes. */
   begin(room: number): void {
-    this.rollBack({ directories: 0, files: 0, extents: 0, shares: 0, indexBytes: INDEX_FIXED_BYTES, dataBytes: 0 });
+    const lists = { directories: 0, files: 0, extents: 0, shares: 0, pieces: 0, described: 0 };
+    this.rollBack({ ...lists, indexBytes: INDEX_FIXED_BYTES, dataBytes: 0 });
     this.#room = room;
   }
 
   get isEmpty(): boolean {
-    return this.#files.length === 0;
+    return this.#files.length === 0 && this.#pieces.length === 0;
   }
 
   /** Positions in the job's list of the files that this batch has a part of (or that have no data at all). */
@@ -100,6 +127,8 @@ export class Batch {
       files: this.#files.length,
       extents: this.#extents.length,
       shares: this.#shares.length,
+      pieces: this.#pieces.length,
+      described: this.#described.length,
       indexBytes: this.#indexBytes,
       dataBytes: this.#dataBytes,
     };
@@ -111,6 +140,8 @@ export class Batch {
     this.#jobFiles.splice(mark.files);
     this.#extents.splice(mark.extents);
     this.#shares.splice(mark.shares);
+    this.#pieces.splice(mark.pieces);
+    this.#described.splice(mark.described);
     this.#indexBytes = mark.indexBytes;
     this.#dataBytes = mark.dataBytes;
   }
@@ -138,14 +169,94 @@ export class Batch {
   mention(mention: PackMention): boolean {
     let bytes = fileBytes(mention.name) + this.#bytesOfNew(mention.directory);
     for (const extent of mention.extents) bytes += shareBytes(extent);
-    const index = this.#indexBytes + bytes;
-    if (index > INDEX_BYTES_MAX || alignUp(index, BLOCK_BYTES) + this.#dataBytes > this.#room) return false;
-    this.#indexBytes = index;
+    if (!this.#takeBytes(bytes)) return false;
     const dataBytes = mention.extents.reduce((sum, { length }) => sum + length, 0);
     this.#enter(mention, { jobFile: MENTION, dataBytes, own: mention.own });
     const file = this.#files.length - 1;
     for (const extent of mention.extents) this.#shares.push({ file, extent });
     return true;
+  }
+
+  /** Makes the index so many bytes longer, if there is room. */
+  #takeBytes(bytes: number): boolean {
+    const index = this.#indexBytes + bytes;
+    if (index > INDEX_BYTES_MAX || alignUp(index, BLOCK_BYTES) + this.#dataBytes > this.#room) return false;
+    this.#indexBytes = index;
+    return true;
+  }
+
+  /** Bytes of data that one more piece of a unit may have, room for the unit's description left free. */
+  roomForPiece(description: number): number {
+    const index = Math.min(this.#indexBytes + description, INDEX_BYTES_MAX);
+    return alignDown(this.#room - this.#dataBytes - alignUp(index, BLOCK_BYTES), BLOCK_BYTES);
+  }
+
+  /** Takes in what was put into `space(length)`. */
+  addPiece(draft: PieceDraft): void {
+    this.#pad(draft.length);
+    this.#pieces.push({ draft, at: this.#dataBytes });
+    this.#dataBytes += alignUp(draft.length, BLOCK_BYTES);
+  }
+
+  /**
+   * Enters a file whose bytes were moved, some of them into this batch; false when it does not fit. As a packed one where
+   * this batch has all of it and nothing else names it, else by what it shares with other batches.
+   */
+  describe(mention: PackMention, of: { readonly unit: number; readonly pieces: readonly PieceDraft[] }): boolean {
+    // As many, and as long, as they will be in the end.
+    const extents = draftedExtents(mention, of.pieces);
+    const wholes = this.#wholes(extents, of.pieces);
+    if (wholes !== undefined) return this.#describeWhole(mention, wholes);
+    const share = this.#shares.length;
+    if (!this.mention({ ...mention, extents })) return false;
+    this.#described.push({ ...of, mention, share });
+    return true;
+  }
+
+  #describeWhole(mention: PackMention, wholes: readonly Omit<IndexedExtent, 'file'>[]): boolean {
+    const bytes = wholes.reduce((sum, { length }) => sum + extentBytes(length), 0);
+    if (!this.#takeBytes(bytes + fileBytes(mention.name) + this.#bytesOfNew(mention.directory))) return false;
+    const dataBytes = wholes.reduce((sum, { length }) => sum + length, 0);
+    this.#enter(mention, { jobFile: MENTION, dataBytes, own: undefined });
+    const file = this.#files.length - 1;
+    for (const whole of wholes) this.#extents.push({ ...whole, file });
+    return true;
+  }
+
+  /** Extents that are pieces of this batch, from their first byte to their last; undefined when one of them is not. */
+  #wholes(
+    extents: readonly Extent[],
+    pieces: readonly PieceDraft[],
+  ): readonly Omit<IndexedExtent, 'file'>[] | undefined {
+    const wholes: Omit<IndexedExtent, 'file'>[] = [];
+    for (const { fileOffset, length, checksums, shared } of extents) {
+      const draft = pieces.find((piece) => piece.checksums === checksums);
+      const at = this.#pieces.find((piece) => piece.draft === draft)?.at;
+      if (shared || at === undefined || draft?.length !== length) return undefined;
+      wholes.push({ fileOffset, length, at, checksums });
+    }
+    return wholes;
+  }
+
+  /** Units of which this batch has a piece, or a file. */
+  get units(): ReadonlySet<number> {
+    return new Set([...this.#pieces.map(({ draft }) => draft.unit), ...this.#described.map(({ unit }) => unit)]);
+  }
+
+  /** It has been written. */
+  written(): void {
+    for (const { draft } of this.#pieces) draft.isWritten = true;
+  }
+
+  /** Where pieces lie is known now. */
+  #place(batchOffset: number, indexBytes: number, target: PackJob['aggregate']): void {
+    for (const { draft, at } of this.#pieces) draft.rangeStart = batchOffset + indexBytes + at;
+    for (const { mention, pieces, share } of this.#described) {
+      for (const [i, extent] of draftedExtents(mention, pieces, target).entries()) {
+        const { file = 0 } = this.#shares[share + i] ?? {};
+        this.#shares[share + i] = { file, extent };
+      }
+    }
   }
 
   #enter(
@@ -179,13 +290,17 @@ export class Batch {
   /** Takes in what was put into `space(length)` as a part of the file named last. */
   add(fileOffset: number, length: number): void {
     const bytes = this.space(length);
-    const padded = alignUp(length, BLOCK_BYTES);
-    // The rest of the block would show another file's bytes.
-    this.#buffer.fill(0, DATA_AT + this.#dataBytes + length, DATA_AT + this.#dataBytes + padded);
+    this.#pad(length);
     const file = this.#files.length - 1;
     this.#extents.push({ file, fileOffset, length, at: this.#dataBytes, checksums: blockChecksums(bytes) });
     this.#indexBytes += extentBytes(length);
-    this.#dataBytes += padded;
+    this.#dataBytes += alignUp(length, BLOCK_BYTES);
+  }
+
+  /** The rest of the last block would show another file's bytes. */
+  #pad(length: number): void {
+    const at = DATA_AT + this.#dataBytes;
+    this.#buffer.fill(0, at + length, at + alignUp(length, BLOCK_BYTES));
   }
 
   /** The bytes to write at `offset` of the aggregate (at 0, header first, when `withHeader`), and the extents in them. */
@@ -196,6 +311,7 @@ export class Batch {
     const indexBytes = alignUp(this.#indexBytes, BLOCK_BYTES);
     const batchBytes = indexBytes + this.#dataBytes;
     assert(batchBytes <= this.#room, `Batch of ${batchBytes} bytes, room for ${this.#room}`);
+    this.#place(place.offset, indexBytes, job.aggregate);
     const indexed = this.#extents.map((extent) => ({ ...extent, at: extent.at + indexBytes }));
     encodeIndex(
       {
@@ -240,6 +356,14 @@ export class Batch {
     }
     return bytes;
   }
+}
+
+/** A moved file's extents; `target` is not known, nor matters, while they are only counted. */
+function draftedExtents(mention: PackMention, pieces: readonly PieceDraft[], target = NO_AGGREGATE): readonly Extent[] {
+  const [{ source } = { source: NO_AGGREGATE }] = pieces;
+  const moved = movedExtents(mention.extents, pieces, { source, target });
+  assert(moved !== undefined, 'A unit without some of its blocks was described');
+  return moved;
 }
 
 export function headerOf(job: PackJob): Parameters<typeof encodeHeader>[0] {

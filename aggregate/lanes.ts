@@ -18,6 +18,8 @@ export interface Lane {
   job: PackJob | undefined;
   /** From `offset` to here it holds zeros, durably; where that is not behind `offset`, nothing is ahead. */
   aheadTo: number;
+  /** What is moved out of other aggregates goes here, and nothing else: it is old where the others' is new. */
+  readonly isForMoves: boolean;
 }
 
 /** What is left of an aggregate that is not appended to any more; it may have been written ahead. */
@@ -58,7 +60,7 @@ export class Lanes {
     volume: VolumeId,
     need: { readonly bytes: number; readonly firstBytes: number; readonly isUrgent: boolean },
   ): Lane | undefined {
-    const own = this.#lanes.filter((lane) => lane.volume === volume);
+    const own = this.#lanes.filter((lane) => lane.volume === volume && !lane.isForMoves);
     const idle = own.filter((lane) => lane.job === undefined).sort((a, b) => b.offset - a.offset);
     if (need.isUrgent) idle.sort((a, b) => Number(isAhead(b, need.bytes)) - Number(isAhead(a, need.bytes)));
     const fitting = idle.find((lane) => this.#room(lane) >= roomNeeded(need.bytes));
@@ -70,6 +72,16 @@ export class Lanes {
     if (!fullest.created || this.#room(fullest) >= roomNeeded(need.firstBytes)) return fullest;
     this.#leave(fullest);
     return this.#begin(volume);
+  }
+
+  /** The lane for moves, of which each volume has one; undefined while it is at work. */
+  takeForMoves(volume: VolumeId, bytes: number): Lane | undefined {
+    const lane = this.#lanes.find((each) => each.volume === volume && each.isForMoves);
+    if (lane === undefined) return this.#begin(volume, true);
+    if (lane.job !== undefined) return undefined;
+    if (!lane.created || this.#room(lane) >= roomNeeded(bytes)) return lane;
+    this.#leave(lane);
+    return this.#begin(volume, true);
   }
 
   /** Lanes without a job whose aggregate has a file. */
@@ -95,7 +107,7 @@ export class Lanes {
    */
   toWriteAhead(volume: VolumeId, isMissed: boolean, unflushed: readonly AggregateId[]): Lane | undefined {
     const { aggregateBytes, aheadFrom, aheadBytes, lanesPerVolume } = this.#options;
-    const own = this.#lanes.filter((lane) => lane.volume === volume);
+    const own = this.#lanes.filter((lane) => lane.volume === volume && !lane.isForMoves);
     if (!isMissed && !this.#hasSealed && !own.some(({ offset }) => offset >= aheadFrom)) return undefined;
     const isLow = (lane: Lane) => aheadOf(lane) < aheadBytes / 2 && lane.offset + aheadOf(lane) < aggregateBytes;
     const low = own.filter((lane) => lane.job === undefined && isLow(lane)).sort((a, b) => b.offset - a.offset);
@@ -141,9 +153,9 @@ export class Lanes {
     if (result.error !== 0 || this.#room(lane) < roomNeeded(BLOCK_BYTES)) this.#leave(lane);
   }
 
-  /** Seals what is open, but where a job is at work. */
-  leaveIdle(): void {
-    for (const lane of this.#lanes.filter((each) => each.job === undefined)) this.#leave(lane);
+  /** Seals those of the open aggregates that are wanted so, but where a job is at work. */
+  leaveIdle(isWanted: (id: AggregateId) => boolean): void {
+    for (const lane of this.idle()) if (isWanted(lane.aggregate)) this.#leave(lane);
   }
 
   leave(lane: Lane): void {
@@ -158,7 +170,7 @@ export class Lanes {
     return this.#options.aggregateBytes - lane.offset;
   }
 
-  #begin(volume: VolumeId): Lane {
+  #begin(volume: VolumeId, isForMoves = false): Lane {
     const aggregate = this.#options.newId();
     // Block 0 will be the header.
     const lane: Lane = {
@@ -169,6 +181,7 @@ export class Lanes {
       created: false,
       job: undefined,
       aheadTo: 0,
+      isForMoves,
     };
     this.#lanes.push(lane);
     return lane;

@@ -6,6 +6,7 @@ import { alignUp } from '../base/bytes.ts';
 import type { Extent, OwnName, VolumeRow } from '../base/layout.ts';
 import type { Timespec } from '../base/time.ts';
 import { type AggregateId, type Ino, KIB, type Lsn, MIB } from '../base/units.ts';
+import type { MovedUnit, Moves } from './moves.ts';
 
 /** Aligned unit of an aggregate: no batch and no extent crosses a multiple of it. */
 export const SEGMENT_BYTES = 4 * MIB;
@@ -100,6 +101,8 @@ export interface PackJob {
   readonly flush: boolean;
   /** No files: this range is written with zeros and flushed, so that a flush of what comes there is short. */
   readonly ahead: { readonly offset: number; readonly length: number } | undefined;
+  /** No files: these come out of another aggregate. */
+  readonly moves: Moves | undefined;
 }
 
 /**
@@ -144,6 +147,8 @@ export interface PackResult {
   readonly flushed: number | undefined;
   /** The job's range `ahead` holds zeros, durably. */
   readonly ahead: boolean;
+  /** One for each unit of the job's moves, in their order. */
+  readonly moved: readonly MovedUnit[];
 }
 
 /** Room that data of so many bytes may take at most, with index blocks and what is left unused at segments' ends. */

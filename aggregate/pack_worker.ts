@@ -4,14 +4,18 @@
  */
 import type { Backing, BackingFile } from '../base/backing.ts';
 import { alignDown, alignUp } from '../base/bytes.ts';
+import { CHECKSUM_BLOCK } from '../base/crc32c.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
 import type { Extent } from '../base/layout.ts';
 import { alignedBuffer } from '../base/libc.ts';
 import type { VolumeId } from '../base/units.ts';
-import { BATCH_BUFFER_BYTES, Batch } from './batch.ts';
+import { BATCH_BUFFER_BYTES, Batch, type PieceDraft } from './batch.ts';
 import { dataRuns, type Run } from './data_runs.ts';
+import { MoveSource } from './move_source.ts';
+import { type MovedUnit, type MoveRange, type MoveStatus, type Moves, type MoveUnit, unitBytes } from './moves.ts';
 import {
   BLOCK_BYTES,
+  INDEX_BYTES_MAX,
   type PackedFile,
   type PackFile,
   type PackJob,
@@ -55,6 +59,13 @@ interface Outcome {
   readonly extents: Extent[];
 }
 
+interface UnitOutcome {
+  status: MoveStatus;
+  error: number;
+  badRange: number | undefined;
+  readonly pieces: PieceDraft[];
+}
+
 /** One job under way. */
 class PackRun {
   readonly #job: PackJob;
@@ -62,6 +73,7 @@ class PackRun {
   readonly #sources = new Map<VolumeId, Volume>();
   readonly #batch: Batch;
   readonly #outcomes: readonly Outcome[];
+  readonly #moved: readonly UnitOutcome[];
   #file: BackingFile | undefined;
   #created: boolean;
   #direct: boolean;
@@ -84,6 +96,8 @@ class PackRun {
     }
     this.#batch = new Batch(tools.buffer);
     this.#outcomes = job.files.map(() => ({ status: 'postponed', error: 0, extents: [] }));
+    const postponed = { status: 'postponed', error: 0, badRange: undefined } as const;
+    this.#moved = (job.moves?.units ?? []).map(() => ({ ...postponed, pieces: [] }));
     this.#created = !job.fresh;
     this.#direct = job.direct;
     this.#offset = job.offset;
@@ -103,6 +117,7 @@ class PackRun {
       this.#packFile(i, source);
       source.close();
     }
+    if (this.#job.moves !== undefined) this.#move(this.#job.moves);
     this.#mention();
     this.#writeBatch();
     // By the descriptor that wrote it, which hears of every failure since. What could not be written is named by nobody.
@@ -118,6 +133,84 @@ class PackRun {
       if (this.#batch.mention(mention)) continue;
       if (!this.#nextBatch() || !this.#batch.mention(mention)) return;
     }
+  }
+
+  #move(moves: Moves): void {
+    const source = new MoveSource(this.#volume, moves);
+    for (const [i, unit] of moves.units.entries()) {
+      if (this.#full || this.#error !== 0) break;
+      const outcome = this.#moved[i];
+      if (outcome !== undefined) this.#moveUnit({ unit, i, source, outcome });
+    }
+    source.close();
+  }
+
+  /** All ranges of a unit, then its files; of one that fails no file is described, and no piece is wanted. */
+  #moveUnit(work: {
+    readonly unit: MoveUnit;
+    readonly i: number;
+    readonly source: MoveSource;
+    readonly outcome: UnitOutcome;
+  }): void {
+    const { unit, i, source, outcome } = work;
+    if (roomNeeded(unitBytes(unit)) > this.#job.limit - this.#offset - this.#batch.bytes) {
+      if (this.#job.fresh && this.#batch.isEmpty && this.#sequence === 0) outcome.status = 'too large';
+      else this.#full = true;
+      return;
+    }
+    const mark = this.#batch.mark();
+    const sequence = this.#sequence;
+    outcome.status = 'moved';
+    for (const range of unit.ranges) {
+      if (this.#copyRange(range, { i, source, outcome, description: descriptionBytes(unit) })) continue;
+      if (sequence === this.#sequence && !this.#full && this.#error === 0) this.#batch.rollBack(mark);
+      return;
+    }
+    for (const file of unit.files) {
+      const of = { unit: i, pieces: outcome.pieces };
+      if (this.#batch.describe(file, of) || (this.#nextBatch() && this.#batch.describe(file, of))) continue;
+      outcome.status = this.#error === 0 ? 'postponed' : 'unwritten';
+      return;
+    }
+  }
+
+  /** False when it could not be read, or has no place. */
+  #copyRange(
+    range: MoveRange,
+    to: {
+      readonly i: number;
+      readonly source: MoveSource;
+      readonly outcome: UnitOutcome;
+      readonly description: number;
+    },
+  ): boolean {
+    const { i, source, outcome, description } = to;
+    for (let done = 0; done < range.length; ) {
+      const left = range.length - done;
+      const room = this.#batch.roomForPiece(description);
+      if (room < Math.min(left, PIECE_BYTES_MIN)) {
+        if (!this.#nextBatch()) outcome.status = this.#error === 0 ? 'postponed' : 'unwritten';
+        if (outcome.status !== 'moved') return false;
+        continue;
+      }
+      const length = left <= room ? left : alignDown(room, CHECKSUM_BLOCK);
+      const first = done / CHECKSUM_BLOCK;
+      const checksums = range.checksums.slice(first, first + Math.ceil(length / CHECKSUM_BLOCK));
+      const from = range.from + done;
+      const read = source.read(this.#batch.space(length), range.rangeStart + from, checksums);
+      if (read < 0) {
+        outcome.status = 'unreadable';
+        outcome.error = -read;
+        outcome.badRange = range.rangeStart;
+        return false;
+      }
+      const place = { source: this.#job.moves?.source ?? this.#job.aggregate, rangeStart: 0, unit: i };
+      const draft = { ...place, sourceStart: range.rangeStart, from, length, checksums, isWritten: false };
+      this.#batch.addPiece(draft);
+      outcome.pieces.push(draft);
+      done += length;
+    }
+    return true;
   }
 
   #packFile(i: number, source: BackingFile): void {
@@ -225,11 +318,16 @@ class PackRun {
     if (outcome < 0) {
       this.#error = -outcome;
       for (const i of this.#batch.jobFiles) this.#settle(i, 'unwritten', 0);
+      for (const i of this.#batch.units) {
+        const unit = this.#moved[i];
+        if (unit !== undefined) unit.status = 'unwritten';
+      }
       this.#batch.begin(0);
       return false;
     }
     for (const { jobFile, extent } of extents) this.#outcomes[jobFile]?.extents.push(extent);
     this.#mentioned += this.#batch.mentions;
+    this.#batch.written();
     this.#created = true;
     this.#sequence += 1;
     this.#offset += batchBytes;
@@ -307,8 +405,31 @@ class PackRun {
       mentioned: this.#mentioned,
       flushed: this.#flushed,
       ahead: false,
+      moved: this.#moved.map(movedUnit),
     };
   }
+}
+
+function movedUnit({ status, error, badRange, pieces }: UnitOutcome): MovedUnit {
+  const written = pieces.filter(({ isWritten }) => isWritten);
+  return {
+    status,
+    error,
+    badRange,
+    pieces: written.map(({ sourceStart, from, length, rangeStart, checksums }) => {
+      return { sourceStart, from, length, rangeStart, checksums };
+    }),
+  };
+}
+
+/**
+ * About what a unit's description takes in an index; where it turns out to take more it goes into the next batch. So little
+ * at most that the smallest batch still has room for a block.
+ */
+function descriptionBytes({ files }: MoveUnit): number {
+  let bytes = 0;
+  for (const { name, extents } of files) bytes += 512 + name.length + 64 * (extents.length + 1);
+  return Math.min(bytes, INDEX_BYTES_MAX / 8);
 }
 
 /** Runs of data of an own file; ESTALE when its size is not the expected one. */

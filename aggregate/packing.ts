@@ -2,10 +2,11 @@
 import { E, isErrno } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
 import type { Log } from '../base/log.ts';
-import { type AggregateId, type Ino, KIB, type Lsn, type VolumeId } from '../base/units.ts';
+import { type AggregateId, type Ino, KIB, type Lsn, MIB, type VolumeId } from '../base/units.ts';
 import type { Flusher } from './flusher.ts';
 import type { Lane, Lanes } from './lanes.ts';
 import type { Ledger } from './ledger.ts';
+import { type Moves, pieceExtent, unitBytes } from './moves.ts';
 import type { PackedFile, PackFile, PackJob, PackMention, PackResult } from './pack.ts';
 import { giveBack } from './space_ahead.ts';
 import type { Volume } from './volume.ts';
@@ -16,6 +17,12 @@ const ROOM_AGGREGATES = 8;
 const MISSED_BYTES = 256 * KIB;
 /** So many jobs are, however small. */
 const MISSED_JOBS = 4;
+
+/**
+ * Moves need so much room, no more: what they copy is given back behind the next barrier. New files leave more than that
+ * (`Placement`), so they cannot take it.
+ */
+const MOVE_ROOM_BYTES = 12 * MIB;
 
 export interface PackingOptions {
   readonly storeId: string;
@@ -129,11 +136,47 @@ export class Packing {
 
   #startMentions(lsn: Lsn, mentions: readonly PackMention[]): PackJob | undefined {
     const { lanes, ledger, volumes } = this.#options;
-    const lane = lanes.idle().find(({ aggregate }) => (ledger.row(aggregate)?.live ?? 0) > 0);
+    const lane = lanes
+      .idle()
+      .find(({ aggregate, isForMoves }) => !isForMoves && (ledger.row(aggregate)?.live ?? 0) > 0);
     const volume = lane === undefined ? undefined : volumes.get(lane.volume);
     if (lane === undefined || volume === undefined || !this.canPack(lane.volume)) return undefined;
     lane.job = this.#describe(lane, { volume, files: [], lsn, mentions, flush: false, ahead: undefined });
     return lane.job;
+  }
+
+  /** A job that copies units out of an aggregate of its volume; undefined while another one does, or without room. */
+  startMoves(moves: Moves, lsn: Lsn): PackJob | undefined {
+    const { lanes, volumes } = this.#options;
+    const volume = volumes.get(moves.volume.id);
+    const space = volume === undefined || !this.canPack(volume.row.id) ? E.EIO : volume.space();
+    if (volume === undefined || isErrno(space) || space.available < MOVE_ROOM_BYTES) return undefined;
+    const bytes = moves.units.reduce((sum, unit) => sum + unitBytes(unit), 0);
+    const lane = lanes.takeForMoves(volume.row.id, bytes);
+    if (lane === undefined) return undefined;
+    const job = this.#describe(lane, { volume, files: [], lsn, mentions: [], flush: false, ahead: undefined, moves });
+    lane.job = job;
+    return job;
+  }
+
+  /**
+   * As `finish`, of a job that moves: `accepted` are places in its list of the units whose files the caller's record switches.
+   * What they were called before is the caller's to release.
+   */
+  finishMoves(result: PackResult, accepted: ReadonlySet<number>): void {
+    const { lanes, ledger, volumes } = this.#options;
+    const lane = lanes.laneOf(result.id);
+    const moves = lane?.job?.moves;
+    const volume = lane === undefined ? undefined : volumes.get(lane.volume);
+    if (lane === undefined || moves === undefined || volume === undefined) return;
+    if (result.created) this.#noteWritten(lane, result);
+    for (const [i, { pieces }] of result.moved.entries()) {
+      const extents = pieces.map((piece) => pieceExtent(piece, volume.row, lane.aggregate));
+      const mtimes = moves.units[i]?.files.map(({ mtime }) => mtime.sec) ?? [];
+      if (!accepted.has(i)) ledger.abandon(extents);
+      else if (extents.length > 0) ledger.claim(lane.aggregate, extents, Math.max(...mtimes));
+    }
+    this.finish(result, new Set());
   }
 
   /**
@@ -149,7 +192,8 @@ export class Packing {
       return [];
     }
     if (result.directRefused) this.#takesDirect.set(lane.volume, false);
-    if (result.created) this.#noteWritten(lane, result);
+    // A job that moves has been noted already.
+    if (result.created && job.moves === undefined) this.#noteWritten(lane, result);
     const switched: PackedFile[] = [];
     for (const [i, file] of result.files.entries()) {
       if (file.status === 'packed' && accepted.has(file.ino)) {
@@ -194,6 +238,7 @@ export class Packing {
       readonly mentions: readonly PackMention[];
       readonly flush: boolean;
       readonly ahead: PackJob['ahead'];
+      readonly moves?: Moves;
     },
   ): PackJob {
     const { storeId, start, aggregateBytes } = this.#options;
@@ -214,6 +259,7 @@ export class Packing {
       mentions: work.mentions,
       flush: work.flush,
       ahead: work.ahead,
+      moves: work.moves,
     };
   }
 

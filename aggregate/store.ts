@@ -16,6 +16,7 @@ import { E, isErrno, type Result } from '../base/errno.ts';
 import type { AggregateRow, Extent, OwnName } from '../base/layout.ts';
 import { type Clock, SystemClock } from '../base/time.ts';
 import { type AggregateId, type Ino, MIB, type VolumeId } from '../base/units.ts';
+import { Compaction } from './compaction.ts';
 import { copyOut } from './copy_out.ts';
 import { aggregateKey, FileCache, OPEN_FILES_DEFAULT, ownKey } from './file_cache.ts';
 import { type FlushBatch, Flusher } from './flusher.ts';
@@ -56,6 +57,7 @@ export class DataStore {
   readonly missing: readonly MissingVolume[];
   /** Own files that were made ahead: see `OwnPool`. */
   readonly ownPool: OwnPool;
+  readonly compaction: Compaction;
   /** Number of this daemon's start. */
   readonly start: number;
   /** Aggregates from this one on are of this start. */
@@ -124,6 +126,8 @@ export class DataStore {
     this.firstAggregate = this.#nextAggregate as AggregateId;
     this.#lanes = this.#makeLanes(open.options);
     this.#packing = this.#makePacking(open);
+    const [lanes, packing, ledger] = [this.#lanes, this.#packing, this.ledger];
+    this.compaction = new Compaction({ storeId: open.storeId, volumes: volumes.present, lanes, packing, ledger });
     if (options.readOnly !== true) this.#sealEarlier();
   }
 

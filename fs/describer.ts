@@ -10,9 +10,10 @@ import {
   type PackMention,
 } from '../aggregate/pack.ts';
 import { isErrno } from '../base/errno.ts';
-import type { OwnName } from '../base/layout.ts';
+import type { Extent, OwnName } from '../base/layout.ts';
 import type { Timespec } from '../base/time.ts';
 import { type Ino, ROOT_INO } from '../base/units.ts';
+import type { Inode } from '../shard/rows.ts';
 import type { NamespaceStore } from '../shard/store.ts';
 import { isUnsettled, S_IFMT, S_IFREG } from './core.ts';
 
@@ -56,6 +57,13 @@ export class Describer {
     if (extents.length > MENTION_EXTENTS_MAX) return undefined;
     const name = this.name(parent, position);
     return { ino, name, directory: this.#directory(parent, 0), mode, uid, gid, size, mtime, own, extents };
+  }
+
+  /** As it is now, by extents that hold its bytes. */
+  described(inode: Inode, extents: readonly Extent[]): PackMention {
+    const { ino, parent, position, mode, uid, gid, size, mtime } = inode;
+    const name = this.name(parent, position);
+    return { ino, name, directory: this.#directory(parent, 0), mode, uid, gid, size, mtime, own: undefined, extents };
   }
 
   /** The name at a place, in a buffer of its own; empty when nothing readable is there. */

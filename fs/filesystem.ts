@@ -6,6 +6,7 @@ import { E, type Errno, isErrno, type Result } from '../base/errno.ts';
 import type { Ino } from '../base/units.ts';
 import { Splitter } from '../shard/splitter.ts';
 import { Barriers } from './barriers.ts';
+import { Compactor } from './compactor.ts';
 import { Comparisons } from './comparisons.ts';
 import { Core, type CoreParts } from './core.ts';
 import { DatabaseSteps } from './database_steps.ts';
@@ -59,6 +60,7 @@ import type {
   WriteRequest,
 } from './types.ts';
 import { Deferred, type WorkerDone, type WorkerJobs } from './types.ts';
+import { hearWorker } from './worker_answers.ts';
 import { WriteBack } from './write_back.ts';
 
 type Place = { parent: Ino; name: Uint8Array };
@@ -67,6 +69,8 @@ type Place = { parent: Ino; name: Uint8Array };
 const LAZY_INTERVAL_MS = 5_000;
 
 export class Filesystem implements Operations {
+  /** Asked for passes by `pacsfs compact`. */
+  readonly compactor: Compactor;
   readonly #core: Core;
   readonly #packer: Packer;
   readonly #flushes: FlushJobs;
@@ -101,7 +105,9 @@ export class Filesystem implements Operations {
       writeHere: (request, from) => this.#writeHere(request, from),
       wrote: (request, count) => this.#wrote(request, count),
     });
+    this.compactor = new Compactor(this.#core, { workers, barriers: this.#barriers });
     this.#maintenance = new Maintenance(this.#core, [
+      this.compactor,
       new Splitter(parts.namespace, parts.log),
       new LargeOrphans(this.#core),
       parts.namespace.moves,
@@ -115,7 +121,8 @@ export class Filesystem implements Operations {
       fsyncs: this.#fsyncs,
       barriers: this.#barriers,
       comparisons: this.#comparisons,
-      isIdle: () => this.#writeBack.isIdle && this.#barriers.unlinks.isIdle && this.#sweep === undefined,
+      isIdle: () =>
+        this.#writeBack.isIdle && this.#barriers.unlinks.isIdle && this.#sweep === undefined && this.compactor.isIdle,
     });
     this.#syncOpens = new SynchronousOpens(this.#core, {
       fsyncs: this.#fsyncs,
@@ -169,38 +176,19 @@ export class Filesystem implements Operations {
   }
 
   workerDone(message: WorkerDone): void {
-    switch (message.kind) {
-      case 'pack':
-        this.#barriers.packed(message.result);
-        if (this.#fsyncs.isCopying(message.result.id)) this.#fsyncs.finishCopies(message.result);
-        else this.#packer.finish(message.result);
-        break;
-      case 'flush':
-        this.#flushes.finish(message.id, message.outcomes);
-        break;
-      case 'checkpoint':
-        this.#databases.finish(message.id, message.outcome);
-        break;
-      case 'write':
-        this.#largeWrites.finish(message.id, message.outcome);
-        break;
-      case 'compare':
-        this.#comparisons.finish(message.id, message.outcome);
-        break;
-      case 'punch':
-      case 'unlink':
-        this.#barriers.removed(message);
-        break;
-      case 'own':
-        this.#ownAhead.finish(message.result);
-        break;
-      case 'list':
-        this.#sweep?.listed(message.numbers);
-        break;
-      case 'writeBack':
-        this.#writeBack.finish(message.id, message.outcome);
-        break;
-    }
+    hearWorker(message, {
+      barriers: this.#barriers,
+      comparisons: this.#comparisons,
+      compactor: this.compactor,
+      databases: this.#databases,
+      flushes: this.#flushes,
+      fsyncs: this.#fsyncs,
+      largeWrites: this.#largeWrites,
+      ownAhead: this.#ownAhead,
+      packer: this.#packer,
+      sweep: this.#sweep,
+      writeBack: this.#writeBack,
+    });
   }
 
   /** Settled once everything written before is durable. */
@@ -248,6 +236,7 @@ export class Filesystem implements Operations {
       heldWrites: this.#writeBack.heldCount,
       passedThrough: this.#core.passthrough?.count ?? 0,
       reads: this.#reads?.status,
+      compaction: this.compactor.status,
       broken: this.#core.broken,
     };
   }

@@ -1,5 +1,6 @@
 /** What a mount tells of itself: its state, and for statfs(2) the volumes' space added up after redundancy. */
 import { E, isErrno, type Result } from '../base/errno.ts';
+import type { CompactionStatus } from './compactor.ts';
 import { type Core, NAME_MAX } from './core.ts';
 import type { ReadsStatus } from './reads/reads.ts';
 import type { FilesystemStatistics } from './types.ts';
@@ -24,6 +25,8 @@ export interface FilesystemStatus {
   readonly passedThrough: number;
   /** Where reader threads answer READs. */
   readonly reads: ReadsStatus | undefined;
+  /** What was moved out of aggregates of which little was live. */
+  readonly compaction: CompactionStatus;
   readonly broken: string | undefined;
 }
 

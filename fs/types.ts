@@ -3,6 +3,7 @@ import type { CompareJob } from '../aggregate/compare.ts';
 import type { OwnBatch, OwnsMade } from '../aggregate/own_pool.ts';
 import type { PackJob, PackResult } from '../aggregate/pack.ts';
 import type { PunchJob } from '../aggregate/punch.ts';
+import type { Residents, ResidentsJob } from '../aggregate/residents.ts';
 import type { ByteRange, FlushTarget } from '../base/backing.ts';
 import type { Result } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
@@ -278,6 +279,8 @@ export type WorkerJob =
   | { readonly kind: 'own'; readonly id: number; readonly batch: OwnBatch }
   /** Moves the log of a database into it. */
   | { readonly kind: 'checkpoint'; readonly id: number; readonly path: string }
+  /** Lists who may have bytes in an aggregate. */
+  | { readonly kind: 'residents'; readonly job: ResidentsJob }
   /** Lists the own files of one start. */
   | { readonly kind: 'list'; readonly volume: VolumeRow; readonly start: number };
 
@@ -295,6 +298,7 @@ export type WorkerDone =
   | { readonly kind: 'unlink'; readonly id: number; readonly outcomes: readonly number[] }
   | { readonly kind: 'own'; readonly id: number; readonly result: OwnsMade }
   | { readonly kind: 'checkpoint'; readonly id: number; readonly outcome: CheckpointOutcome }
+  | { readonly kind: 'residents'; readonly residents: Residents }
   | { readonly kind: 'list'; readonly numbers: Float64Array };
 
 /** Kinds of jobs that can be waited for. */

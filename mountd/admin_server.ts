@@ -7,6 +7,8 @@
  *     POST /backup {"lsn"}    a backup is complete that has everything below this LSN
  *     GET  /shards            shards, their slots, and moves of slots
  *     POST /shards {"count"}  adds so many shards, to which slots then move
+ *     GET  /compact           what compaction has done, and is doing
+ *     POST /compact           a pass over everything is wanted
  *     POST /stop              unmounts, detaching what is busy
  *     POST /crash {"thread"}  only where tests want it: a thread of the daemon crashes
  *
@@ -29,6 +31,8 @@ export interface AdminHandlers {
   shards(): Promise<unknown>;
   /** Rejects with a Failure that says why not. */
   addShards(count: number): Promise<unknown>;
+  /** Rejects with a Failure that says why a pass cannot begin. */
+  compaction(begin: boolean): Promise<unknown>;
   stop(): void;
   /** Only in tests. */
   crash?(thread: TestThread): void;
@@ -117,6 +121,8 @@ async function route(request: IncomingMessage, handlers: AdminHandlers): Promise
   if (path === '/backup') return method(request, 'POST', async () => handlers.noteBackup(lsnOf(await body(request))));
   if (path === '/shards' && request.method === 'GET') return handlers.shards();
   if (path === '/shards') return method(request, 'POST', async () => handlers.addShards(countOf(await body(request))));
+  if (path === '/compact' && request.method === 'GET') return handlers.compaction(false);
+  if (path === '/compact') return method(request, 'POST', () => handlers.compaction(true));
   if (path === '/stop') return method(request, 'POST', () => handlers.stop());
   const { crash } = handlers;
   if (path === '/crash' && crash !== undefined)

@@ -213,9 +213,22 @@ export class ControlLoop {
         );
         break;
       }
+      case 'compaction': {
+        const begun = query.begin ? this.#beginCompaction() : undefined;
+        const value = filesystem.compactor.status;
+        reply(isErrno(begun) ? { kind: 'error', errno: begun.name } : { kind: 'value', value });
+        break;
+      }
       case 'crash':
         unreachable('a test wanted the control thread to crash');
     }
+  }
+
+  #beginCompaction(): Result<void> {
+    const { namespace, filesystem } = this.#parts;
+    if (namespace.readOnly || filesystem.status().broken !== undefined) return E.EROFS;
+    if (namespace.low()) return E.ENOSPC;
+    filesystem.compactor.ask();
   }
 
   #addShards(count: number): Result<void> {

@@ -11,6 +11,7 @@ import { dieWithParent, eventfd, exitNow } from '../base/libc.ts';
 import { createLog } from '../base/log.ts';
 import { ringMemory } from '../fs/reads/ring.ts';
 import { AdminServer } from './admin_server.ts';
+import { askCompaction } from './compaction.ts';
 import { ControlClient } from './control_client.ts';
 import { CRASHED, FAILED, Failure } from './failure.ts';
 import { logStream } from './log_stream.ts';
@@ -213,6 +214,7 @@ async function begin(given: Service, control: ControlClient): Promise<void> {
     noteBackup: (lsn) => control.ask({ kind: 'backup', lsn }, STATUS_TIMEOUT_MS),
     shards: () => control.ask({ kind: 'shards' }, STATUS_TIMEOUT_MS),
     addShards: (count) => addShards(request, count, control),
+    compaction: (begin) => askCompaction(request.store, { begin, control }),
     stop: () => tell({ kind: 'stopWanted' }),
     ...(process.env[TEST_HOOKS] === undefined ? {} : { crash: (thread: TestThread) => provoke(thread, control) }),
   });

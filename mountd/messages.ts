@@ -119,6 +119,8 @@ export type Query =
   | { readonly kind: 'shards' }
   /** Databases of so many further shards have been made. */
   | { readonly kind: 'addShards'; readonly count: number }
+  /** What compaction has done, and is doing; `begin`: a pass over everything is wanted. */
+  | { readonly kind: 'compaction'; readonly begin: boolean }
   /** For tests: the thread throws. */
   | { readonly kind: 'crash' };
 

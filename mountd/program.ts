@@ -254,6 +254,25 @@ function addMetadataVerbs(program: Command): void {
       perform(async () => (await import('./commands/fsck.ts')).fsck(target, options)),
     );
   program
+    .command('compact')
+    .description('move what is left in mostly dead aggregates of a mounted store together, and give the rest back')
+    .argument('<TARGET>')
+    .option('--wait', 'return when it is done and durable, showing how far it is')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+It goes on beside everything else, for aggregates of which less than a quarter is live (half, on a volume that is over
+85 % full). Space that deleted files took goes back to the disk without it, wherever the disk's filesystem can punch
+holes; a mounted store does by itself what gives back more than it copies.
+
+Example:
+  pacsfs compact /mnt/pacs --wait`,
+    )
+    .action((target: string, options: OptionValues) =>
+      perform(async () => (await import('./commands/compact.ts')).compact(target, options)),
+    );
+  program
     .command('backup')
     .description('write the metadata into one file, while the store is mounted or not')
     .argument('<TARGET>')

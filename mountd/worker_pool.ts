@@ -86,7 +86,7 @@ function idOf(done: WorkerDone): number | undefined {
 
 function costOf(job: WorkerJob): number {
   if (job.kind === 'flush') return job.isLong ? LONG : URGENT;
-  if (job.kind === 'pack' && job.job.ahead !== undefined) return LONG;
+  if (job.kind === 'pack' && (job.job.ahead !== undefined || job.job.moves !== undefined)) return LONG;
   if (job.kind === 'pack') return job.isUrgent ? URGENT : PACK;
   if (job.kind === 'write' || job.kind === 'checkpoint' || job.kind === 'own') return WRITE;
   if (job.kind === 'compare') return PACK;

@@ -5,6 +5,7 @@ import { compareContents } from '../aggregate/compare.ts';
 import { makeOwnFiles } from '../aggregate/own_pool.ts';
 import { PackWorker } from '../aggregate/pack_worker.ts';
 import { punch } from '../aggregate/punch.ts';
+import { listResidents } from '../aggregate/residents.ts';
 import { listOwnFiles } from '../aggregate/volume_set.ts';
 import { unreachable } from '../base/assert.ts';
 import { flushTarget, writeBackTarget, writeTarget } from '../base/backing.ts';
@@ -17,6 +18,8 @@ import { Bell } from './wake.ts';
 
 /** Added to the niceness of a thread that gives way. */
 const PATIENCE = 10;
+/** The niceness of who gives way to everybody: there is none above. */
+const LEAST = 19;
 
 const setup = workerData as WorkerSetup;
 const backing = new PosixBacking();
@@ -53,6 +56,8 @@ function perform(job: WorkerJob): WorkerDone {
       return { kind: 'punch', id: job.id };
     case 'compare':
       return { kind: 'compare', id: job.id, outcome: compareContents(job.job, backing) };
+    case 'residents':
+      return { kind: 'residents', residents: listResidents(job.job, backing) };
     case 'list':
       return { kind: 'list', numbers: listOwnFiles(backing, job.volume, job.start) };
     case 'flush':
@@ -85,11 +90,16 @@ function giveWay(job: WorkerJob): void {
 }
 
 function nicenessFor(job: WorkerJob): number {
-  if (job.kind === 'unlink' || job.kind === 'punch') return Math.max(0, niceness) + PATIENCE;
+  if (job.kind === 'unlink' || job.kind === 'punch' || isMove(job)) return Math.min(LEAST, Math.max(0, niceness) + PATIENCE);
   if (job.kind === 'flush' && !job.isLong) return niceness;
   if (job.kind === 'pack' && job.isUrgent) return niceness;
   if (job.kind === 'checkpoint') return niceness;
   return Math.max(0, niceness);
+}
+
+/** Nobody waits for what compaction moves. */
+function isMove(job: WorkerJob): boolean {
+  return job.kind === 'residents' || (job.kind === 'pack' && job.job.moves !== undefined);
 }
 
 /** Whether a thread that has given way may have its niceness again: not in every container. */

@@ -3,6 +3,7 @@
  * power cuts that find nothing in the true build.
  */
 import { BLOCK_BYTES } from '../../aggregate/pack.ts';
+import { punch } from '../../aggregate/punch.ts';
 import { compareTimes, EPOCH } from '../../base/time.ts';
 import { type LiveFile, LiveFiles } from '../../fs/live_files.ts';
 import { FLAG_COPY, FLAG_FLUSHED, type Inode } from '../../shard/rows.ts';
@@ -42,6 +43,25 @@ export const PLANTS: readonly Plant[] = [
       data.startAhead = (isQuiet) => {
         const job = start(isQuiet);
         return job === undefined || job.fresh ? job : { ...job, offset: BLOCK_BYTES };
+      };
+    },
+  },
+  {
+    name: 'compaction punches what it has moved with the record, not behind its barrier',
+    life: ({ disk, loose }) => {
+      const { compactor } = loose.filesystem;
+      const { ledger } = loose.data;
+      const [finish, release] = [compactor.finish.bind(compactor), ledger.release.bind(ledger)];
+      compactor.finish = (result) => {
+        ledger.release = (extents, options) => {
+          release(extents, options);
+          for (const { aggregate, rangeStart: offset, rangeLength: length } of extents) {
+            const volume = loose.volumes.find(({ id }) => id === ledger.row(aggregate)?.volume);
+            if (volume !== undefined) punch({ volume, aggregate, offset, length, onlyZeros: false }, disk);
+          }
+        };
+        finish(result);
+        ledger.release = release;
       };
     },
   },

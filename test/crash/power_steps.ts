@@ -38,6 +38,7 @@ export const STEPS = [
   ['crowd', 4],
   ['work', 8],
   ['pack', 1],
+  ['compact', 3],
   ['kill', 1],
   ['replace', 1],
   ['more shards', 1],

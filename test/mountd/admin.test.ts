@@ -28,6 +28,7 @@ describe('the admin socket', () => {
       noteBackup: async (lsn) => calls.push({ lsn }),
       shards: async () => ({ shards: [] }),
       addShards: async (count: number) => ({ count }),
+      compaction: async (begin: boolean) => ({ begin }),
       stop: () => calls.push('stop'),
     });
   });
@@ -68,6 +69,7 @@ describe('the admin socket', () => {
       noteBackup: async () => {},
       shards: async () => ({ shards: [] }),
       addShards: async (count: number) => ({ count }),
+      compaction: async (begin: boolean) => ({ begin }),
       stop: () => {},
     });
     expect(await ask('GET', '/status')).toEqual({ second: true });

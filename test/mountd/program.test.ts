@@ -59,7 +59,19 @@ describe('help', () => {
   it('names every verb, and shows an example of each', () => {
     const program = buildProgram();
     const verbs = program.commands.map((command) => command.name());
-    for (const verb of ['format', 'mount', 'unmount', 'status', 'info', 'sync', 'fsck', 'dump', 'load', 'config']) {
+    for (const verb of [
+      'format',
+      'mount',
+      'unmount',
+      'status',
+      'info',
+      'sync',
+      'compact',
+      'fsck',
+      'dump',
+      'load',
+      'config',
+    ]) {
       expect(verbs).toContain(verb);
     }
     for (const command of program.commands.flatMap((verb) => (verb.commands.length > 0 ? verb.commands : [verb]))) {

@@ -9,6 +9,7 @@ import { BATCH_BUFFER_BYTES } from '../../aggregate/batch.ts';
 import { compareContents } from '../../aggregate/compare.ts';
 import { packFiles } from '../../aggregate/pack_worker.ts';
 import { punch } from '../../aggregate/punch.ts';
+import { listResidents } from '../../aggregate/residents.ts';
 import { DataStore, type DataStoreOptions, formatVolume, listOwnFiles, makeOwnFiles } from '../../aggregate/store.ts';
 import { assert } from '../../base/assert.ts';
 import { type Backing, flushTarget, writeBackTarget, writeTarget } from '../../base/backing.ts';
@@ -305,6 +306,17 @@ export class LooseFilesystem {
     throw new Error('Packing does not end');
   }
 
+  /** `pacsfs compact --wait`. */
+  compact(): void {
+    const pass = this.filesystem.compactor.ask();
+    for (let round = 0; round < 10_000 && this.filesystem.compactor.status.done < pass; round++) {
+      this.clock.advance(1_000);
+      this.tick();
+      this.work();
+    }
+    assert(this.filesystem.compactor.status.done >= pass, 'Compaction does not end');
+  }
+
   /** `pacsfs sync`. */
   sync(): Result<void> {
     return this.#settle(this.filesystem.sync());
@@ -362,6 +374,8 @@ export class LooseFilesystem {
         return { kind: 'punch', id: cloned.id };
       case 'compare':
         return { kind: 'compare', id: cloned.id, outcome: compareContents(cloned.job, this.backing) };
+      case 'residents':
+        return { kind: 'residents', residents: listResidents(cloned.job, this.backing) };
       case 'list':
         return { kind: 'list', numbers: listOwnFiles(this.backing, cloned.volume, cloned.start) };
       case 'flush': {
@@ -463,7 +477,7 @@ function idOf(job: WorkerJob): number | undefined {
 }
 
 function isUrgent(job: WorkerJob): boolean {
-  return job.kind === 'pack' ? job.isUrgent : job.kind !== 'list' && job.kind !== 'punch';
+  return job.kind === 'pack' ? job.isUrgent : job.kind !== 'list' && job.kind !== 'punch' && job.kind !== 'residents';
 }
 
 function volumeRow(id: number, folder: string): VolumeRow {
