@@ -17,6 +17,8 @@ import { Bell } from './wake.ts';
 
 /** Added to the niceness of a thread that gives way. */
 const PATIENCE = 10;
+/** The most that there is: whoever started the daemon may have given it some already. */
+const NICEST = 19;
 
 const setup = workerData as WorkerSetup;
 const backing = new PosixBacking();
@@ -85,7 +87,7 @@ function giveWay(job: WorkerJob): void {
 }
 
 function nicenessFor(job: WorkerJob): number {
-  if (job.kind === 'unlink' || job.kind === 'punch') return Math.max(0, niceness) + PATIENCE;
+  if (job.kind === 'unlink' || job.kind === 'punch') return Math.min(NICEST, Math.max(0, niceness) + PATIENCE);
   if (job.kind === 'flush' && !job.isLong) return niceness;
   if (job.kind === 'pack' && job.isUrgent) return niceness;
   if (job.kind === 'checkpoint') return niceness;
