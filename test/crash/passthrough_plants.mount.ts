@@ -117,14 +117,14 @@ describe('pass-through', { timeout: 200_000 }, () => {
     expect(await play(at, 'doubt')).toContain('layout');
   });
 
-  /** Dies in a CREATE, some time after it began, and is killed with its supervisor or without. */
+  /** Dies in a CREATE once the script has seen enough, by itself or with its supervisor. */
   function hangs(victims: string): Plant {
     const file = 'fs/kernel/file_handlers.js';
     const find = 'const name = entryName(x.request, BODY + createInBytes, x.end);';
     const fs = "process.getBuiltinModule('node:fs')";
     const [path, mark] = [JSON.stringify(trigger), JSON.stringify(`${trigger}-hangs`)];
-    const wait = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)';
-    const steps = `${fs}.renameSync(${path}, ${mark}); ${wait}; ${fs}.unlinkSync(${mark}); ${victims}`;
+    const wait = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)';
+    const steps = `${fs}.renameSync(${path}, ${mark}); while (${fs}.existsSync(${mark})) ${wait}; ${victims}`;
     return { file, find, replace: `if (${fs}.existsSync(${path})) { ${steps} } ${find}` };
   }
   const ITSELF = "process.kill(process.pid, 'SIGKILL');";

@@ -120,6 +120,8 @@ def stuck(trigger, wanted):
     os.close(fds[0])
     until_dead(trigger)
     os.stat("file")
+    # The next daemon has begun to ask.
+    time.sleep(2)
     found = []
 
     def make():
@@ -131,12 +133,11 @@ def stuck(trigger, wanted):
     arm(trigger)
     maker = threading.Thread(target=make, daemon=True)
     maker.start()
-    waited = 0
-    while os.path.exists(trigger + "-hangs") is False and maker.is_alive():
-        time.sleep(0.05)
-    while os.path.exists(trigger + "-hangs") and maker.is_alive():
-        waited = max(waited, waiting_notifiers())
+    hangs, waited, end = trigger + "-hangs", 0, time.monotonic() + 30
+    while waited == 0 and maker.is_alive() and time.monotonic() < end:
+        waited = waiting_notifiers() if os.path.exists(hangs) else 0
         time.sleep(0.1)
+    os.unlink(hangs)
     maker.join(20)
     if waited == 0:
         print("no notification had to wait")
