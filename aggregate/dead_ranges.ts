@@ -14,6 +14,11 @@ export class DeadRanges {
   #passing: DeadRange[] = [];
   #ready: DeadRange[] = [];
 
+  /** Whether some died since the last barrier began. */
+  get hasDying(): boolean {
+    return this.#dying.size > 0;
+  }
+
   add(range: DeadRange): void {
     const list = this.#dying.get(range.aggregate);
     if (list === undefined) this.#dying.set(range.aggregate, [range.offset, range.length]);

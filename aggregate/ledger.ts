@@ -149,6 +149,11 @@ export class Ledger {
     return ids;
   }
 
+  /** Whether a barrier would free room. */
+  get hasDead(): boolean {
+    return this.#dying.size > 0 || this.#ranges.hasDying;
+  }
+
   /** A barrier begins: it covers the deaths that records tell of by now. */
   barrierBegins(): void {
     for (const id of this.#dying) if (!this.#changed.has(id)) this.#passing.add(id);

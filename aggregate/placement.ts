@@ -54,8 +54,18 @@ export class Placement {
     if (volume === undefined || this.#isBroken(id)) return E.EIO;
     const space = this.#recentSpace(volume);
     if (isErrno(space)) return E.EIO;
-    const reserve = this.#reserveBytes ?? Math.min(RESERVE_BYTES_DEFAULT, space.total * RESERVE_SHARE_DEFAULT);
-    return space.available < reserve ? E.ENOSPC : undefined;
+    return space.available < this.#reserve(space) ? E.ENOSPC : undefined;
+  }
+
+  /** Whether a volume is so close to its reserve that nobody may write there unheard. */
+  isScarce(id: VolumeId): boolean {
+    const volume = this.#volumes.get(id);
+    const space = volume === undefined ? E.EIO : this.#recentSpace(volume);
+    return isErrno(space) || space.available < 2 * this.#reserve(space);
+  }
+
+  #reserve({ total }: BackingSpace): number {
+    return this.#reserveBytes ?? Math.min(RESERVE_BYTES_DEFAULT, total * RESERVE_SHARE_DEFAULT);
   }
 
   /** Bytes free are about to change by much: ask the host again next time. */

@@ -138,6 +138,9 @@ export class DataStore {
     return this.#placement.forNewFile();
   }
 
+  /** Whether a volume has so little room that nobody may write there unheard. */
+  isScarce = (volume: VolumeId): boolean => this.#placement.isScarce(volume);
+
   /** A new empty own file, its mtime the host's; ENOSPC within the volume's reserve. */
   createOwn(volume: VolumeId): Result<{ readonly name: OwnName; readonly file: BackingFile }> {
     const allowed = this.#placement.check(volume);
@@ -354,6 +357,11 @@ export class DataStore {
   /** Files that wait for a barrier to remove them. */
   get removals(): number {
     return this.#removals.count + this.ledger.dying;
+  }
+
+  /** Whether a barrier would give room back. */
+  get hasLetGo(): boolean {
+    return this.#removals.count > 0 || this.ledger.hasDead;
   }
 
   /** A barrier begins, and covers all records committed so far: what these let go may go once it is done. */

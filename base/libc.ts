@@ -82,6 +82,15 @@ export function write(fd: number, from: Uint8Array): number {
   return outcome(c.write(fd, from, from.length));
 }
 
+/** As `write`, without making the calling thread wait. */
+export function writeLater(fd: number, from: Uint8Array): Promise<number> {
+  return new Promise((resolve) => {
+    c.write.async(fd, from, from.length, (thrown: unknown, value: number) => {
+      resolve(thrown instanceof Error ? -EIO : outcome(Number(value)));
+    });
+  });
+}
+
 export function pread(fd: number, into: Uint8Array, offset: number): number {
   return outcome(c.pread(fd, into, into.length, offset));
 }

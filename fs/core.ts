@@ -12,6 +12,7 @@ import type { Ino, VolumeId } from '../base/units.ts';
 import type { Record } from '../shard/record.ts';
 import { FLAG_COPY, FLAG_FLUSHED, FLAG_UNSETTLED, type Inode } from '../shard/rows.ts';
 import type { NamespaceStore } from '../shard/store.ts';
+import type { DropName } from './doubts.ts';
 import type { FsyncMode } from './fsync_mode.ts';
 import { type LiveFile, LiveFiles, mayChangeUnseen, startLive } from './live_files.ts';
 import { OpenTable } from './open_table.ts';
@@ -116,6 +117,8 @@ export interface CoreParts {
   readonly options: FilesystemOptions;
   /** Default: one that ends with this process. */
   readonly openTable?: OpenTable | undefined;
+  /** Where the kernel can be told to drop names. */
+  readonly dropName?: DropName | undefined;
   /** The kernel's, where open files may be passed through. */
   readonly backingIds?: BackingIds | undefined;
 }
@@ -132,7 +135,7 @@ export class Core {
   readonly openTable: OpenTable;
   /** Removed directories whose partitions are being removed: see large_orphans.ts. */
   readonly largeOrphans = new Set<Ino>();
-  readonly passthrough: Passthrough | undefined;
+  readonly passthrough?: Passthrough;
   /** The request being served, where carrying it out twice would not be the same as once. */
   request: KernelRequest | undefined;
   /** Layouts with which opens were answered: objects of rows, gone with the last row in memory that has them. */
@@ -153,7 +156,11 @@ export class Core {
     this.log = parts.log;
     this.options = parts.options;
     this.openTable = parts.openTable ?? OpenTable.inMemory();
-    this.passthrough = parts.backingIds === undefined ? undefined : new Passthrough(parts.backingIds, this);
+    const { namespace, data, openTable, log, clock, options } = this;
+    // On a disk that is nearly full whoever writes has to be heard, so that something is left for the rows.
+    const mayPass = (volume: VolumeId) => options.readOnly || !(namespace.scarce() || data.isScarce(volume));
+    if (parts.backingIds !== undefined)
+      this.passthrough = new Passthrough(parts.backingIds, { data, openTable, log, clock, mayPass });
   }
 
   get packer(): PackQueue {

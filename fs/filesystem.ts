@@ -11,10 +11,12 @@ import { Comparisons } from './comparisons.ts';
 import { Core, type CoreParts } from './core.ts';
 import { DatabaseSteps } from './database_steps.ts';
 import { describeInode, type InodeDescription } from './describe.ts';
+import { Doubts } from './doubts.ts';
 import { FlushJobs } from './flush_jobs.ts';
 import { Fsyncs } from './fsyncs.ts';
 import { LargeOrphans } from './large_orphans.ts';
 import { LargeWrites } from './large_writes.ts';
+import { LowSpace } from './low_space.ts';
 import { Maintenance } from './maintenance.ts';
 import { endMode } from './open_mode.ts';
 import { getAttributes, setAttributes } from './operations/attributes.ts';
@@ -84,6 +86,8 @@ export class Filesystem implements Operations {
   readonly #largeWrites: LargeWrites;
   readonly #maintenance: Maintenance;
   readonly #ownAhead: OwnAhead;
+  readonly #lowSpace: LowSpace;
+  readonly #doubts: Doubts | undefined;
   #lazyMs: number;
   readonly #syncs: Syncs;
   readonly #syncOpens: SynchronousOpens;
@@ -114,6 +118,7 @@ export class Filesystem implements Operations {
     ]);
     this.#comparisons = new Comparisons(this.#core, workers);
     this.#ownAhead = new OwnAhead(this.#core, workers);
+    this.#lowSpace = new LowSpace(this.#core, { barriers: this.#barriers, ownAhead: this.#ownAhead });
     const durability = { flush: (ino: Ino) => this.#fsyncs.flush(ino), secure: (ino: Ino) => this.#secure(ino) };
     this.#core.attach(this.#packer, durability, this.#comparisons);
     this.#syncs = new Syncs(this.#core, {
@@ -135,6 +140,7 @@ export class Filesystem implements Operations {
     this.#core.data.mustFlush(parts.namespace.recovered.aggregates);
     if (parts.options.takeover === true) {
       adoptHandles(this.#core);
+      if (parts.dropName !== undefined) this.#doubts = new Doubts(this.#core, parts.dropName);
       if (!parts.options.readOnly) this.#sweep = new Sweep(this.#core, parts.workers);
     } else if (!parts.options.readOnly && this.#core.broken === undefined) recover(this.#core);
   }
@@ -159,13 +165,14 @@ export class Filesystem implements Operations {
     const probeIn = settleMapped(this.#core, nowMs);
     const packIn = this.#packer.tick(nowMs);
     this.#ownAhead.tick(nowMs);
+    const lowIn = Math.min(this.#lowSpace.tick(nowMs), this.#doubts?.tick(nowMs) ?? Number.POSITIVE_INFINITY);
     this.#fsyncs.tick();
     this.#syncs.tick();
     const barrierIn = this.#barriers.tick(nowMs, this.#fsyncs.isBusy);
     const step = this.#databases.turn();
     if (step === 'full') this.#barriers.noteFull();
     if (step === 'more') return 0;
-    const wantedIn = Math.min(sweepIn, maintainIn, probeIn, packIn, barrierIn);
+    const wantedIn = Math.min(sweepIn, maintainIn, probeIn, packIn, barrierIn, lowIn);
     return Math.max(0, Math.min(wantedIn, this.#lazyMs + LAZY_INTERVAL_MS - nowMs));
   }
 
@@ -220,9 +227,7 @@ export class Filesystem implements Operations {
     return core.options.readOnly ? this.#nothingToSync() : this.#syncs.beginLast();
   }
 
-  describe(ino: Ino): Result<InodeDescription> {
-    return describeInode(this.#core, ino);
-  }
+  describe = (ino: Ino): Result<InodeDescription> => describeInode(this.#core, ino);
 
   status(): FilesystemStatus {
     return {
@@ -304,9 +309,7 @@ export class Filesystem implements Operations {
     this.#core.request = request;
   }
 
-  executed(unique: bigint): CompletedRequest | undefined {
-    return this.#core.namespace.executed(unique);
-  }
+  executed = (unique: bigint): CompletedRequest | undefined => this.#core.namespace.executed(unique);
 
   openAnswered(ino: Ino): void {
     this.#core.openTable.opened(ino);

@@ -48,21 +48,32 @@ export class Passthrough {
   readonly #mapped = new Map<Ino, { readonly tries: number; readonly dueMs: number }>();
   /** Inodes opened this way so far. */
   count = 0;
+  /** Registered now. */
+  #open = 0;
+  readonly #mayPass: (volume: VolumeId) => boolean;
 
   constructor(
     ids: BackingIds,
-    parts: { readonly data: DataStore; readonly openTable: OpenTable; readonly log: Log; readonly clock: Clock },
+    parts: {
+      readonly data: DataStore;
+      readonly openTable: OpenTable;
+      readonly log: Log;
+      readonly clock: Clock;
+      /** Whether there is so much room on a volume that files may be written there unheard. */
+      readonly mayPass: (volume: VolumeId) => boolean;
+    },
   ) {
     this.#ids = ids;
     this.#data = parts.data;
     this.#openTable = parts.openTable;
     this.#log = parts.log;
     this.#clock = parts.clock;
+    this.#mayPass = parts.mayPass;
   }
 
   /** Chooses for an inode that has no handle; false when its handles have to be cached. */
   begin(live: LiveFile, own: OwnName): boolean {
-    if (this.#isOff || this.#suits.get(own.volume) === false) return false;
+    if (this.#isOff || this.#suits.get(own.volume) === false || !this.#mayPass(own.volume)) return false;
     const file = this.#data.lendOwn(own);
     if (isErrno(file)) return false;
     const id = file.descriptor === undefined ? -E.EOPNOTSUPP.number : this.#ids.register(file.descriptor);
@@ -78,7 +89,19 @@ export class Passthrough {
     live.mode = 'passthrough';
     live.backingId = id;
     this.count += 1;
+    this.#open += 1;
     return true;
+  }
+
+  /** One that a predecessor had registered. */
+  adopt(live: LiveFile, id: number): void {
+    live.backingId = id;
+    if (id !== 0) this.#open += 1;
+  }
+
+  /** Whether somebody may be writing unheard. */
+  get isInUse(): boolean {
+    return this.#open > 0 || this.#mapped.size > 0;
   }
 
   /**
@@ -106,7 +129,9 @@ export class Passthrough {
 
   /** The last handle is gone, or the first could not be given. Order: the id goes before the own file may. */
   end(live: LiveFile): void {
-    if (live.backingId !== 0) this.#ids.unregister(live.backingId);
+    if (live.backingId === 0) return;
+    this.#ids.unregister(live.backingId);
+    this.#open -= 1;
     live.backingId = 0;
   }
 

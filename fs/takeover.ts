@@ -26,7 +26,7 @@ export function adoptHandles(core: Core): void {
     live.writers = entry.writers;
     live.isInDoubt = entry.isInDoubt;
     live.mode = entry.mode;
-    live.backingId = entry.mode === 'passthrough' ? entry.backingId : 0;
+    if (entry.mode === 'passthrough') core.passthrough?.adopt(live, entry.backingId);
     live.isWrittenUnseen = entry.mode === 'passthrough' && entry.writers > 0;
     live.isMappable = entry.isMappable;
     if (entry.isInDoubt) inDoubt += 1;

@@ -10,6 +10,7 @@ import { PosixBacking } from '../base/posix_backing.ts';
 import { SystemClock } from '../base/time.ts';
 import { Filesystem } from '../fs/filesystem.ts';
 import { DeviceBackingIds } from '../fs/kernel/backing_ids.ts';
+import { invalidateName } from '../fs/kernel/notifications.ts';
 import { Session } from '../fs/kernel/session.ts';
 import { OpenTable } from '../fs/open_table.ts';
 import { describeMissing } from '../shard/missing_shard.ts';
@@ -110,6 +111,9 @@ function openStore(workers: WorkerPool, clock: SystemClock, service: Service): O
     workers,
     openTable,
     readThreads: { ...setup.readMemory, device: () => device.fd },
+    dropName: (parent, name) => {
+      post({ kind: 'notify', message: Buffer.from(invalidateName(parent, name)).toString('base64') });
+    },
     backingIds: mountOptions.passthrough ? new DeviceBackingIds(device) : undefined,
     options: {
       takeover,

@@ -108,7 +108,8 @@ export function exitCodeOf(end: DaemonEnd): number {
   return end.failure?.exitCode ?? end.exitCode ?? FAILED;
 }
 
-function allowOutOfMemoryKill(pid: number | undefined): void {
+/** Of a child of the supervisor, which itself may not be killed. */
+export function allowOutOfMemoryKill(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     writeFileSync(`/proc/${pid}/oom_score_adj`, '0');

@@ -65,6 +65,8 @@ export type DaemonToSupervisor =
   | { readonly kind: 'opened' }
   /** The kernel's INIT has been answered, or the mount taken over: it answers from now on. */
   | { readonly kind: 'ready'; readonly negotiated: Negotiated }
+  /** The kernel shall drop a name, see notifier.ts: the notification, in base64. */
+  | { readonly kind: 'notify'; readonly message: string }
   /** Somebody wants the daemon to stop; unmounting is the supervisor's. */
   | { readonly kind: 'stopWanted' }
   /** It cannot serve, and no other could. */
@@ -129,6 +131,7 @@ export type ControlToMain =
   | { readonly kind: 'ready'; readonly negotiated: Negotiated }
   | { readonly kind: 'failed'; readonly message: string; readonly exitCode: number }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
+  | { readonly kind: 'notify'; readonly message: string }
   /** Everything is durable and closed (or, with a message, it is not). */
   | { readonly kind: 'ended'; readonly exitCode: number };
 

@@ -13,7 +13,7 @@ export interface MountOptions {
   readonly layoutXattrs: boolean;
   /** Overrides the store's option for this mount. */
   readonly commitIntervalMs: number | undefined;
-  /** Let the kernel read and write open own files by itself, where it can. Default false. */
+  /** Let the kernel read and write open own files by itself, where it can. Default true. */
   readonly passthrough: boolean;
   /** Use NOTIFY_RESEND where the kernel has it. */
   readonly resend: boolean;
@@ -103,7 +103,7 @@ export function parseMountOptions(texts: readonly string[]): MountOptions {
     acl: true,
     layoutXattrs: false,
     commitIntervalMs: undefined as number | undefined,
-    passthrough: false,
+    passthrough: true,
     resend: true,
     restarts: DEFAULT_RESTARTS,
   };

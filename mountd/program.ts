@@ -126,8 +126,8 @@ Options of -o:
   layoutxattrs                list user.pacsfs.* among each file's extended attributes
   restarts=N                  at more deaths of the daemon than N within a minute no other is started, and every access
                               gets an error until the store is unmounted; otherwise 5
-  passthrough                 the kernel reads and writes open files by itself (off by default; Linux 6.9); also
-                              passthrough=on, nopassthrough and passthrough=off, of which the last one counts
+  nopassthrough               all bytes pass through the daemon; otherwise the kernel reads and writes open files by
+                              itself where it can (Linux 6.9); also passthrough, passthrough=on and passthrough=off
   noresend                    as on kernels before 6.9: what a daemon was just serving when it died fails
 
 Examples:

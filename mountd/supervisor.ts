@@ -16,6 +16,7 @@ import { mountFuse, openFuse, raiseReadAhead, unmountFuse } from './fuse_mount.t
 import { StoreLock } from './lock.ts';
 import type { DaemonToSupervisor, MountRequest, Takeover } from './messages.ts';
 import { FILESYSTEM_TYPE, type MountEntry } from './mount_table.ts';
+import { Notifier } from './notifier.ts';
 import { Refuser } from './refuser.ts';
 import { MOUNT_DELAY_MS, Spare } from './spare.ts';
 import { logPath, openTablePath } from './store_paths.ts';
@@ -66,6 +67,7 @@ class Supervisor {
   readonly #openTable: string;
   readonly #deaths: Deaths;
   readonly #spare: Spare;
+  readonly #notifier: Notifier;
   /** The daemon that serves or is about to. */
   #daemon: DaemonProcess;
   /** Answers in place of a daemon, once there will be none. */
@@ -86,6 +88,7 @@ class Supervisor {
     this.#fuseFd = parts.fuseFd;
     this.#deaths = new Deaths(request.options.restarts);
     this.#openTable = makeOpenTable(request);
+    this.#notifier = new Notifier(parts.fuseFd);
     const descriptors = { fuseFd: parts.fuseFd, lockFd: parts.lock.fd };
     const daemonRequest = { ...request, supervisorPid: process.pid };
     this.#spare = new Spare(
@@ -194,12 +197,18 @@ class Supervisor {
     if (message.kind === 'opened') this.#mount();
     else if (message.kind === 'stopWanted') this.stop();
     else if (message.kind === 'ready') this.#ready(message.negotiated);
+    else if (message.kind === 'notify') this.#notify(message.message);
   }
 
   #mount(): void {
     if (this.#isStopping || this.#negotiated !== undefined) return;
     this.#mounted = mountFuse(this.#request, this.#fuseFd);
     this.#daemon.tell({ kind: 'mounted' });
+  }
+
+  #notify(message: string): void {
+    const connection = this.#mounted?.device.split(':')[1];
+    if (connection !== undefined) this.#notifier.send(message, connection);
   }
 
   #ready(negotiated: Negotiated): void {
@@ -246,6 +255,7 @@ class Supervisor {
   }
 
   async #cleanUp(): Promise<void> {
+    this.#notifier.end();
     await this.#spare.end();
     // Closing the last descriptor frees whoever waits for an answer that will never come.
     closeSync(this.#fuseFd);

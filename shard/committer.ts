@@ -324,6 +324,12 @@ export class Committer {
     return left < limit / 2;
   }
 
+  /** Whether so little is left, or not kept apart, that nobody may write whom this process does not hear. */
+  scarce(): boolean {
+    const { left, limit } = this.#look();
+    return left < 2 * limit || !this.#options.ballast.present;
+  }
+
   /** What deletes have left free within the databases. */
   #freeBytes(): number {
     return this.#databases.all.reduce((bytes, { file }) => bytes + file.freeBytes, 0);

@@ -479,13 +479,10 @@ export class NamespaceStore extends StoreReader {
   }
 
   /** Whether barriers should come early; whether nothing may grow, files of its own disk neither: see `Committer`. */
-  tight(): boolean {
-    return this.#committer.tight();
-  }
-
-  critical(): boolean {
-    return this.#committer.critical();
-  }
+  tight = (): boolean => this.#committer.tight();
+  critical = (): boolean => this.#committer.critical();
+  /** Whether nobody may write unheard: see `Committer`. */
+  scarce = (): boolean => this.#committer.scarce();
 
   /** Shortens what the next open has to read: moves the logs into the databases. */
   checkpoint(): void {

@@ -135,6 +135,7 @@ export function release(core: Core, ino: Ino, handle: number): void {
     if (handleOf(handle).writes && live.writers > 0) live.writers -= 1;
   }
   if (live.handles > 0) return;
+  live.isInDoubt = false;
   endMode(core, live);
   settle(core, live);
   core.live.dropIfIdle(live);

@@ -25,6 +25,11 @@ const COUNTS_BEFORE_ITS_ANSWER: Plant = {
   find: 'x.whenSent(() => x.operations.releaseAnswered?.(ino, handle));',
   replace: 'x.operations.releaseAnswered?.(ino, handle);',
 };
+const NEVER_ASKS: Plant = { file: 'fs/doubts.js', find: 'this.#drop(inode.parent, name);', replace: ';' };
+const ASKS_ON_AND_ON: readonly Plant[] = [
+  { file: 'fs/doubts.js', find: 'const RETRY_MS_LEAST =', replace: 'const RETRY_MS_LEAST = 20, SOON =' },
+  { file: 'fs/doubts.js', find: 'const RETRY_MS_MOST =', replace: 'const RETRY_MS_MOST = 20, LATE =' },
+];
 const KEEPS_LOST_IDS: Plant = {
   file: 'fs/takeover.js',
   find: 'core.passthrough?.giveBackLost() ?? 0',
@@ -64,8 +69,8 @@ describe('pass-through', { timeout: 200_000 }, () => {
   }
 
   /** What the script has found to be wrong. */
-  async function play(at: TestStore, which: string): Promise<string> {
-    const args = ['-B', SCRIPT, which, ...(which === 'cache' ? [] : [trigger])];
+  async function play(at: TestStore, which: string, ...more: string[]): Promise<string> {
+    const args = ['-B', SCRIPT, which, ...(which === 'cache' ? [] : [trigger]), ...more];
     const done = await at.run('python3', args, { env: { ...process.env, PACSFS_COMMAND: PACSFS }, timeoutMs: 120_000 });
     return done.code === 0 ? done.stdout : `${done.stdout}${done.stderr.split('\n').slice(-2).join('')}`;
   }
@@ -97,6 +102,45 @@ describe('pass-through', { timeout: 200_000 }, () => {
   it('is caught when it takes a handle off the count before the answer', async () => {
     const at = await mount([diesAfterCounting()]);
     expect(await play(at, 'handles')).not.toBe('');
+  });
+
+  const diesBeforeCounting = () =>
+    dies({ ...COUNTS_BEFORE_ITS_ANSWER, replace: `x.whenSent(() => { DIES ${COUNTS_BEFORE_ITS_ANSWER.replace} });` });
+
+  it('settles a file whose last close was answered and not counted any more', async () => {
+    const at = await mount([diesBeforeCounting()]);
+    expect(await play(at, 'doubt')).toBe('');
+  });
+
+  it('is caught when it waits for the kernel to forget by itself', async () => {
+    const at = await mount([diesBeforeCounting(), NEVER_ASKS]);
+    expect(await play(at, 'doubt')).toContain('layout');
+  });
+
+  /** Dies in a CREATE once the script has seen enough, by itself or with its supervisor. */
+  function hangs(victims: string): Plant {
+    const file = 'fs/kernel/file_handlers.js';
+    const find = 'const name = entryName(x.request, BODY + createInBytes, x.end);';
+    const fs = "process.getBuiltinModule('node:fs')";
+    const [path, mark] = [JSON.stringify(trigger), JSON.stringify(`${trigger}-hangs`)];
+    const wait = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)';
+    const steps = `${fs}.renameSync(${path}, ${mark}); while (${fs}.existsSync(${mark})) ${wait}; ${victims}`;
+    return { file, find, replace: `if (${fs}.existsSync(${path})) { ${steps} } ${find}` };
+  }
+  const ITSELF = "process.kill(process.pid, 'SIGKILL');";
+
+  it('is replaced though a notification waits for what it was serving', async () => {
+    const at = await mount([diesBeforeCounting(), ...ASKS_ON_AND_ON, hangs(ITSELF)]);
+    expect(await play(at, 'stuck', 'made')).toBe('');
+  });
+
+  it('leaves nobody hanging when its supervisor is killed too while a notification waits', async () => {
+    const at = await mount([
+      diesBeforeCounting(),
+      ...ASKS_ON_AND_ON,
+      hangs(`process.kill(process.ppid, 'SIGKILL'); ${ITSELF}`),
+    ]);
+    expect(await play(at, 'stuck', 'E')).toBe('');
   });
 
   /** Bytes that a removed file has left on the disk, after a daemon died that had just registered it. */

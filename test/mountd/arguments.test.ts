@@ -41,12 +41,12 @@ describe('-o', () => {
       acl: false,
       layoutXattrs: true,
       commitIntervalMs: 500,
-      passthrough: false,
+      passthrough: true,
       resend: true,
       restarts: 5,
     });
     expect(parseMountOptions(['ro', 'rw'])).toMatchObject({ flags: 0, readOnly: false });
-    expect(parseMountOptions([])).toMatchObject({ flags: 0, acl: true });
+    expect(parseMountOptions([])).toMatchObject({ flags: 0, acl: true, passthrough: true });
   });
 
   it('names the known ones when one is unknown', () => {

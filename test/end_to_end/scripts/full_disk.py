@@ -4,6 +4,8 @@ python3 full_disk.py fill FOLDER BYTES   files of that size, each written at onc
                                          nothing is taken any more; every error must be ENOSPC
 python3 full_disk.py names FOLDER        the same with empty files and attributes
 python3 full_disk.py check FOLDER        whether each file still has the bytes that its name tells
+python3 full_disk.py hungry FOLDER       two open files take every byte that there is, over and over, while every other
+                                         file but theirs is deleted
 python3 full_disk.py thin FOLDER         deletes every other file
 """
 
@@ -13,6 +15,8 @@ import json
 import os
 import random
 import sys
+import threading
+import time
 
 REFUSALS = 30
 
@@ -97,7 +101,49 @@ def thin(folder):
     return {"deleted": len(listed[::2])}
 
 
+def hungry(folder):
+    # Opened while there is room.
+    for name in sorted(os.listdir(folder))[:60]:
+        os.unlink(f"{folder}/{name}")
+    end = time.monotonic() + 20
+    while os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize < 17_000_000 and time.monotonic() < end:
+        time.sleep(0.1)
+    handles = [os.open(f"{folder}/open-hungry{i}", os.O_CREAT | os.O_WRONLY, 0o644) for i in range(2)]
+    lengths, stop = [0, 0], threading.Event()
+
+    def eat(index):
+        data = contents(f"open-hungry{index}", 12_000_000) * 8
+        while not stop.is_set():
+            try:
+                lengths[index] += os.write(handles[index], data[lengths[index] : lengths[index] + 10_000])
+            except OSError as error:
+                assert error.errno == errno.ENOSPC, error
+
+    eaters = [threading.Thread(target=eat, args=(index,)) for index in range(2)]
+    for eater in eaters:
+        eater.start()
+    wrong = []
+    time.sleep(2)
+    for name in sorted(os.listdir(folder)):
+        if "hungry" in name or not name.startswith("file"):
+            continue
+        try:
+            os.unlink(f"{folder}/{name}")
+        except OSError as error:
+            wrong.append(f"{name}: {error}")
+        time.sleep(0.02)
+    time.sleep(2)
+    stop.set()
+    for index, eater in enumerate(eaters):
+        eater.join()
+        os.close(handles[index])
+        os.truncate(f"{folder}/open-hungry{index}", min(lengths[index], 12_000_000))
+        os.rename(f"{folder}/open-hungry{index}", f"{folder}/open-hungry{index}-{min(lengths[index], 12_000_000)}")
+    return {"wrong": wrong, "eaten": lengths}
+
+
 action, folder = sys.argv[1], sys.argv[2]
 outcome = {"fill": lambda: fill(folder, int(sys.argv[3])), "names": lambda: names(folder)}
+outcome |= {"hungry": lambda: hungry(folder)}
 outcome |= {"check": lambda: check(folder), "thin": lambda: thin(folder)}
 print(json.dumps(outcome[action]()))
