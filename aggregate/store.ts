@@ -15,9 +15,9 @@ import type { BackingFile, BackingStat, FlushTarget } from '../base/backing.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
 import type { AggregateRow, Extent, OwnName } from '../base/layout.ts';
 import { type Clock, SystemClock } from '../base/time.ts';
-import { type AggregateId, type Ino, MIB, type VolumeId } from '../base/units.ts';
+import type { AggregateId, Ino, VolumeId } from '../base/units.ts';
 import { Compaction } from './compaction.ts';
-import { copyOut } from './copy_out.ts';
+import { type CopyOut, copier } from './copy_out.ts';
 import { aggregateKey, FileCache, OPEN_FILES_DEFAULT, ownKey } from './file_cache.ts';
 import { type FlushBatch, Flusher } from './flusher.ts';
 import { AHEAD_BYTES_DEFAULT, LANES_DEFAULT, Lanes } from './lanes.ts';
@@ -46,9 +46,6 @@ export { type ScannedBatch, scanAggregate } from './scan.ts';
 export type { DataStoreOptions, OpenDataStore, VolumeSpace } from './store_options.ts';
 export { listOwnFiles, type MissingVolume } from './volume_set.ts';
 
-/** Copy-out goes through a buffer of this size. */
-const COPY_BYTES = MIB;
-
 export class DataStore {
   readonly ledger: Ledger;
   /** Aggregates for other threads to read, with O_DIRECT where the volume takes it. */
@@ -73,7 +70,7 @@ export class DataStore {
   readonly #removals: OwnRemovals;
   #nextOwn = 1;
   #nextAggregate: number;
-  #copyBuffer: Uint8Array | undefined;
+  readonly #copyOut: (copy: CopyOut) => number;
 
   /**
    * Opens the volumes and takes the rows in. Aggregates that an earlier start left open are sealed: take the changed rows
@@ -106,6 +103,7 @@ export class DataStore {
     this.lent = new LentFiles((volume, id) => this.#volumes.get(volume)?.lendAggregate(id) ?? E.EIO);
     const openFile = (volume: VolumeId, id: AggregateId) => this.openAggregate(volume, id);
     this.#reader = new Reader(openFile, log);
+    this.#copyOut = copier(this.#reader);
     this.#flusher = new Flusher({ volumes: this.#volumes, backing: open.backing, log });
     this.#placement = new Placement({
       volumes: this.#volumes,
@@ -265,13 +263,9 @@ export class DataStore {
     return this.#reader.verify(extent);
   }
 
-  /**
-   * Writes the bytes of a packed file into an own file: data ranges only, holes stay holes, then the size. 0, -EIO from the
-   * source, or -errno of the write. Extents beyond `size` are left out.
-   */
+  /** Writes the bytes of a packed file up to `size` into an own file, see copy_out.ts. 0, -EIO from the source, or -errno. */
   copyOut(extents: readonly Extent[], size: number, file: BackingFile): number {
-    this.#copyBuffer ??= new Uint8Array(COPY_BYTES);
-    return copyOut(this.#reader, { extents, size, file, buffer: this.#copyBuffer });
+    return this.#copyOut({ extents, size, file });
   }
 
   // Packing
