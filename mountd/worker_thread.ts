@@ -90,7 +90,8 @@ function giveWay(job: WorkerJob): void {
 }
 
 function nicenessFor(job: WorkerJob): number {
-  if (job.kind === 'unlink' || job.kind === 'punch' || isMove(job)) return Math.min(LEAST, Math.max(0, niceness) + PATIENCE);
+  if (job.kind === 'unlink' || job.kind === 'punch' || isMove(job))
+    return Math.min(LEAST, Math.max(0, niceness) + PATIENCE);
   if (job.kind === 'flush' && !job.isLong) return niceness;
   if (job.kind === 'pack' && job.isUrgent) return niceness;
   if (job.kind === 'checkpoint') return niceness;
