@@ -49,6 +49,11 @@ function awaitService(): Service {
   }
 }
 
+/** Where requests are not sent again, what they opened is not known well enough: no kernel has the one without the other. */
+function isPassthrough(): boolean {
+  return setup.mountOptions.passthrough && setup.mountOptions.resend;
+}
+
 interface Opened {
   readonly namespace: NamespaceStore;
   readonly filesystem: Filesystem;
@@ -114,7 +119,7 @@ function openStore(workers: WorkerPool, clock: SystemClock, service: Service): O
     dropName: (parent, name) => {
       post({ kind: 'notify', message: Buffer.from(invalidateName(parent, name)).toString('base64') });
     },
-    backingIds: mountOptions.passthrough ? new DeviceBackingIds(device) : undefined,
+    backingIds: isPassthrough() ? new DeviceBackingIds(device) : undefined,
     options: {
       takeover,
       readOnly,
@@ -145,7 +150,7 @@ function serve({ namespace, filesystem, data, device }: Opened, workers: WorkerP
     log,
     options: {
       acl: mountOptions.acl,
-      passthrough: mountOptions.passthrough,
+      passthrough: isPassthrough(),
       readOnly: mountOptions.readOnly,
       // This mount is the only writer: a name that is not there stays so until the kernel itself makes it.
       negativeEntrySec: 86_400,

@@ -128,7 +128,8 @@ Options of -o:
                               gets an error until the store is unmounted; otherwise 5
   nopassthrough               all bytes pass through the daemon; otherwise the kernel reads and writes open files by
                               itself where it can (Linux 6.9); also passthrough, passthrough=on and passthrough=off
-  noresend                    as on kernels before 6.9: what a daemon was just serving when it died fails
+  noresend                    as on kernels before 6.9: no pass-through, and what a daemon was just serving when it died
+                              fails
 
 Examples:
   pacsfs mount /srv/pacs /mnt/pacs

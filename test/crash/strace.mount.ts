@@ -54,7 +54,10 @@ function synced(pattern: RegExp): number {
 
 it('a commit syncs nothing, a barrier the journal', { timeout: 120_000 }, async () => {
   // No barrier comes by itself meanwhile.
-  store = await TestStore.create({ formatArgs: ['--shards', '2'], mountOptions: ['commit=60'] });
+  store = await TestStore.create({ formatArgs: ['--shards', '2'], mountOptions: ['commit=60'], mounted: false });
+  // Nor is anything packed, whose record would want one.
+  appendFileSync(join(store.path, 'store.yaml'), 'options:\n  packDelayMs: 600000\n');
+  await store.mount();
   // Logs that are empty are begun by workers, however long these take to start: a head and a page.
   const logs = ['000', '001'].map((name) => join(store?.path ?? '', 'meta', 'shards', `${name}.db-wal`));
   const size = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
