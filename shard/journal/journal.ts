@@ -207,9 +207,8 @@ export class Journal {
     // Without a power cut there is half a frame at most.
     const isTorn = this.rebooted || this.lost !== undefined;
     this.#check(wipeTail(this.#current, offset, isTorn ? segmentBytes : Math.min(segmentBytes, offset + MIB)), 'wipe');
-    // The START that comes next is flushed, and all of this with it.
-    if (this.#kept === undefined) this.#check(this.#current.file.flush(), 'flush');
-    else this.#current.writes += 1;
+    // On a takeover too: a long replay commits what the last BARRIER covers, which nobody may have flushed yet.
+    this.#check(this.#current.file.flush(), 'flush');
     if (this.dropped === 0) return;
     // Records may stand before the barrier that does not cover them: from here on they never happened.
     this.#log.warn({ dropped: this.dropped, lsn: this.#lastLsn }, 'Dropped records behind the last barrier');
