@@ -12,8 +12,9 @@ setup: ## install npm and Debian packages that are missing
 
 build: setup dist/.built ## compile to dist/
 
-dist/.built: $(SOURCES) tsconfig.json tsconfig.build.json package-lock.json
+dist/.built: $(SOURCES) tsconfig.json tsconfig.build.json package-lock.json scripts/bundle.mjs
 	@npx tsc -p tsconfig.build.json
+	@node scripts/bundle.mjs dist
 	@touch $@
 
 demo: build ## format a store, mount it, write studies, remount, prove every byte (under 3 minutes)

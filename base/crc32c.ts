@@ -2,7 +2,7 @@
  * CRC32C (Castagnoli, RFC 3720 appendix B.4): ISA-L where Debian's `libisal2` is installed, else the npm package
  * `@node-rs/crc32`; both use the processor's own instruction. Short inputs are done here, where a call would cost more.
  */
-import { crc32c as packaged } from '@node-rs/crc32';
+import { createRequire } from 'node:module';
 import koffi from 'koffi';
 
 /** Below this many bytes the table in this file is faster than a call out of JavaScript (0.1 µs; 91 bytes by table 0.24 µs). */
@@ -18,16 +18,25 @@ const TABLE = (() => {
   return table;
 })();
 
-type NativeCrc = (bytes: Uint8Array, length: number, initial: number) => number;
+type Crc = (bytes: Uint8Array, seed: number) => number;
 
-const isal: NativeCrc | undefined = (() => {
+const isal: Crc | undefined = (() => {
   try {
     const library = koffi.load('libisal.so.2');
-    return library.func('unsigned int crc32_iscsi(const void *buffer, int length, unsigned int initial)') as NativeCrc;
+    const native = library.func('unsigned int crc32_iscsi(const void *buffer, int length, unsigned int initial)');
+    return (bytes, seed) => ~native(bytes, bytes.length, ~seed >>> 0) >>> 0;
   } catch {
-    return undefined; // Not installed: the package below serves.
+    return undefined; // Not installed: the package serves.
   }
 })();
+
+/** Loaded only where it serves: each thread would start later for it. */
+function packaged(): Crc {
+  const { crc32c } = createRequire(import.meta.url)('@node-rs/crc32') as typeof import('@node-rs/crc32');
+  return (bytes, seed) => crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), seed) >>> 0;
+}
+
+const long: Crc = isal ?? packaged();
 
 /** Which implementation serves long inputs; said at start-up and by `doctor`. */
 export const crc32cImplementation: 'isa-l' | 'node-rs' = isal === undefined ? 'node-rs' : 'isa-l';
@@ -35,8 +44,7 @@ export const crc32cImplementation: 'isa-l' | 'node-rs' = isal === undefined ? 'n
 /** The checksum of `bytes`, 0 to 2^32 - 1; pass an earlier result as `seed` to continue it. */
 export function crc32c(bytes: Uint8Array, seed = 0): number {
   if (bytes.length < SHORT) return short(bytes, seed);
-  if (isal !== undefined) return ~isal(bytes, bytes.length, ~seed >>> 0) >>> 0;
-  return packaged(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), seed) >>> 0;
+  return long(bytes, seed);
 }
 
 function short(bytes: Uint8Array, seed: number): number {

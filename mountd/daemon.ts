@@ -30,6 +30,7 @@ import {
   type TestThread,
   type WorkerSetup,
 } from './messages.ts';
+import { type ProgramFile, programFile } from './program_files.ts';
 import { addShards } from './shards/add_live.ts';
 import { Bell } from './wake.ts';
 
@@ -73,8 +74,8 @@ function crash(thread: string, error: unknown): never {
   }
 }
 
-function startThread(name: string, file: string, options: { data: object; ports: MessagePort[] }): Worker {
-  const thread = new Worker(new URL(file, import.meta.url), {
+function startThread(name: string, file: ProgramFile, options: { data: object; ports: MessagePort[] }): Worker {
+  const thread = new Worker(programFile(file), {
     name,
     workerData: options.data,
     transferList: options.ports,
@@ -98,7 +99,7 @@ function startReaders({ rings, segments }: ReadMemory): void {
   const delayMs = isTest ? Number(process.env[TEST_READ_DELAY] ?? 0) : 0;
   for (const [index, ring] of rings.entries()) {
     const data: ReaderSetup = { index, wakeFd, ring, segments, delayMs };
-    startThread(`reader ${index}`, './read_thread.js', { data, ports: [] });
+    startThread(`reader ${index}`, 'read_thread', { data, ports: [] });
   }
 }
 
@@ -115,7 +116,7 @@ function start(): ControlClient {
   startWorkers = () => {
     startWorkers = undefined;
     workers = setups.map((data) =>
-      startThread(`worker ${data.index}`, './worker_thread.js', { data, ports: [data.controlPort] }),
+      startThread(`worker ${data.index}`, 'worker_thread', { data, ports: [data.controlPort] }),
     );
     startReaders(readMemory);
   };
@@ -135,7 +136,7 @@ function start(): ControlClient {
     readMemory,
   };
   main.port1.on('message', (message: ControlToMain) => hear(message, control));
-  const thread = startThread('control', './control_thread.js', { data, ports: [main.port2, ...workerPorts] });
+  const thread = startThread('control', 'control_thread', { data, ports: [main.port2, ...workerPorts] });
   thread.on('exit', (code) => {
     // Its last message and its end come by different ways, in either order.
     const silence = new Error(`The control thread left without a word, code ${code}`);

@@ -4,9 +4,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { FAILED, Failure, failureOf } from './failure.ts';
 import type { DaemonRequest, DaemonToSupervisor, Service, SupervisorToDaemon } from './messages.ts';
+import { programFile } from './program_files.ts';
 
 export interface DaemonEnd {
   /** What the daemon said it ends with; undefined when it died. */
@@ -42,11 +42,10 @@ export class DaemonProcess {
     descriptors: DaemonDescriptors,
     hear: (message: DaemonToSupervisor, from: DaemonProcess) => void,
   ) {
-    const program = fileURLToPath(new URL('./daemon.js', import.meta.url));
     const { fuseFd, lockFd } = descriptors;
     this.#child = spawn(
       process.execPath,
-      [`--max-semi-space-size=${SEMI_SPACE_MB}`, program, JSON.stringify(request)],
+      [`--max-semi-space-size=${SEMI_SPACE_MB}`, programFile('daemon'), JSON.stringify(request)],
       { stdio: ['ignore', 'inherit', 'inherit', fuseFd, lockFd, 'ipc'] },
     );
     // The daemon may be killed when memory is short; the supervisor may not, and its child has inherited that.

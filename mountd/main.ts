@@ -11,13 +11,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
-try {
-  await buildProgram().parseAsync();
-} catch (error) {
-  const { line, exitCode } = explain(error, process.argv[2]);
-  process.exitCode = exitCode;
-  if (line !== undefined) process.stderr.write(`${line}\n`);
-  if (process.env['PACSFS_DEBUG'] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  // A look at a mount that hangs would keep the process from ending by itself.
-  if (error instanceof Failure) (await import('../base/libc.ts')).exitNow(exitCode);
-}
+void buildProgram()
+  .parseAsync()
+  .catch(async (error: unknown) => {
+    const { line, exitCode } = explain(error, process.argv[2]);
+    process.exitCode = exitCode;
+    if (line !== undefined) process.stderr.write(`${line}\n`);
+    if (process.env['PACSFS_DEBUG'] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    // A look at a mount that hangs would keep the process from ending by itself.
+    if (error instanceof Failure) (await import('../base/libc.ts')).exitNow(exitCode);
+  });

@@ -4,8 +4,8 @@
  * answer, but a process of its own, for which nobody waits. One at a time; it ends when it has told what it was given.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { allowOutOfMemoryKill } from './daemon_process.ts';
+import { programFile } from './program_files.ts';
 
 /** Names that wait for the process before them; more are left out, and asked for again in their time. */
 const WAITING_MAX = 1_024;
@@ -42,8 +42,7 @@ export class Notifier {
     if (this.#child !== undefined || this.#waiting.length === 0) return;
     const batch: NotifierBatch = this.#waiting;
     this.#waiting = [];
-    const program = fileURLToPath(new URL('./notifier_main.js', import.meta.url));
-    const child = spawn(process.execPath, [program, connection], {
+    const child = spawn(process.execPath, [programFile('notifier_main'), connection], {
       stdio: ['ignore', 'ignore', 'inherit', this.#fuseFd, 'ipc'],
     });
     this.#child = child;

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { RefuserSetup } from './messages.ts';
+import { programFile } from './program_files.ts';
 
 export class Refuser {
   /** Settles when the mount is gone or `stop` was called. */
@@ -12,7 +13,7 @@ export class Refuser {
 
   constructor(fuseFd: number, maxWrite: number) {
     const data: RefuserSetup = { fuseFd, maxWrite, isStopping: this.#isStopping };
-    const thread = new Worker(new URL('./refuser_thread.js', import.meta.url), { name: 'refuser', workerData: data });
+    const thread = new Worker(programFile('refuser_thread'), { name: 'refuser', workerData: data });
     this.ended = new Promise((resolve, reject) => thread.once('exit', () => resolve()).once('error', reject));
   }
 

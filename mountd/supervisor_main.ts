@@ -23,14 +23,18 @@ function say(line: string): void {
   process.stderr.write(`${JSON.stringify({ level: 'warn', time, name: 'supervisor', pid: process.pid, msg: line })}\n`);
 }
 
-try {
-  const request = JSON.parse(process.argv[2] ?? '') as MountRequest;
-  process.exitCode = await supervise(request, { ready: () => report({ kind: 'ready' }), say });
-} catch (error) {
-  const exitCode = error instanceof Failure ? error.exitCode : FAILED;
-  const message = error instanceof Error ? error.message : String(error);
-  say(error instanceof Failure || !(error instanceof Error) ? message : (error.stack ?? message));
-  report({ kind: 'failed', message, exitCode });
-  process.exitCode = exitCode;
+async function main(): Promise<never> {
+  try {
+    const request = JSON.parse(process.argv[2] ?? '') as MountRequest;
+    process.exitCode = await supervise(request, { ready: () => report({ kind: 'ready' }), say });
+  } catch (error) {
+    const exitCode = error instanceof Failure ? error.exitCode : FAILED;
+    const message = error instanceof Error ? error.message : String(error);
+    say(error instanceof Failure || !(error instanceof Error) ? message : (error.stack ?? message));
+    report({ kind: 'failed', message, exitCode });
+    process.exitCode = exitCode;
+  }
+  process.exit();
 }
-process.exit();
+
+void main();

@@ -14,7 +14,6 @@ import {
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { errnoFromThrown, errnoOf } from '../../base/errno.ts';
 import { MNT_DETACH, umount2 } from '../../base/libc.ts';
 import { MIB } from '../../base/units.ts';
@@ -26,6 +25,7 @@ import type { MountRequest, SupervisorReport } from '../messages.ts';
 import { parseMountOptions } from '../mount_options.ts';
 import { isWithin, type MountEntry, mountOf, pacsfsMounts, readMountTable } from '../mount_table.ts';
 import { printJson, remark } from '../output.ts';
+import { programFile } from '../program_files.ts';
 import { adminSocketPath, logPath, metaFolder } from '../store_paths.ts';
 import { resolveOutsideMounts } from '../target.ts';
 
@@ -156,9 +156,8 @@ function checkPrivilege(mountPoint: string): void {
 
 async function startSupervisor(request: MountRequest): Promise<void> {
   const log = openLog(request.store);
-  const program = fileURLToPath(new URL('../supervisor_main.js', import.meta.url));
   // In a session of its own and in no folder, so that neither a terminal's end nor an unmount elsewhere meets it.
-  const supervisor = spawn(process.execPath, [program, JSON.stringify(request)], {
+  const supervisor = spawn(process.execPath, [programFile('supervisor_main'), JSON.stringify(request)], {
     detached: true,
     cwd: '/',
     stdio: ['ignore', log, log, 'pipe'],

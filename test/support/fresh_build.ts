@@ -6,12 +6,14 @@ const FOLDERS = ['base', 'fs', 'shard', 'aggregate', 'tiering', 'mountd'];
 
 /** A source of the program that is newer than what was built of it, or was not built at all. */
 export function staleSource(checkout: string, folders: readonly string[] = FOLDERS): string | undefined {
+  const joined = statSync(join(checkout, 'dist', 'program', 'main.js'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   for (const folder of folders) {
     for (const entry of readdirSync(join(checkout, folder), { recursive: true, encoding: 'utf8' })) {
       if (!entry.endsWith('.ts') || entry.endsWith('.mount.ts')) continue;
       const source = join(folder, entry);
       const built = statSync(join(checkout, 'dist', source.replace(/\.ts$/, '.js')), { throwIfNoEntry: false });
-      if (built === undefined || built.mtimeMs < statSync(join(checkout, source)).mtimeMs) return source;
+      const changed = statSync(join(checkout, source)).mtimeMs;
+      if (built === undefined || built.mtimeMs < changed || joined < changed) return source;
     }
   }
   return undefined;

@@ -1,7 +1,8 @@
 /**
- * A build of pacsfs with a fault planted: dist/ copied, one place in it replaced. Tests of the test and comparisons use
+ * A build of pacsfs with a fault planted: dist/ copied, one place in it replaced, and joined anew. Tests of the test and comparisons use
  * it; the product itself has no switch for being wrong. Give `PACSFS_BIN` (or `pacsfsOf`) the path that comes back.
  */
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CHECKOUT } from './mount_harness.ts';
@@ -27,5 +28,6 @@ export function plantedBuild(folder: string, plants: readonly Plant[]): string {
       throw new Error(`Cannot plant a fault in ${file}: '${find}' found ${parts.length - 1} times, expected once`);
     writeFileSync(path, parts.join(replace));
   }
+  execFileSync(process.execPath, [join(CHECKOUT, 'scripts', 'bundle.mjs'), join(folder, 'dist')], { stdio: 'inherit' });
   return join(folder, 'bin', 'pacsfs');
 }
