@@ -19,6 +19,15 @@ export class DeadRanges {
     return this.#dying.size > 0;
   }
 
+  /** Whether some of it goes with the barrier that has begun. */
+  isPassing(range: DeadRange): boolean {
+    const end = range.offset + range.length;
+    return this.#passing.some(
+      ({ aggregate, offset, length }) =>
+        aggregate === range.aggregate && offset < end && offset + length > range.offset,
+    );
+  }
+
   add(range: DeadRange): void {
     const list = this.#dying.get(range.aggregate);
     if (list === undefined) this.#dying.set(range.aggregate, [range.offset, range.length]);

@@ -1,8 +1,9 @@
 /** What must be flushed before a barrier, and which volumes a failed flush has broken. */
 import { type Backing, type FlushTarget, flushTarget } from '../base/backing.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
+import type { WrittenRange } from '../base/layout.ts';
 import type { Log } from '../base/log.ts';
-import type { AggregateId, VolumeId } from '../base/units.ts';
+import { type AggregateId, MIB, type VolumeId } from '../base/units.ts';
 import type { Volume } from './volume.ts';
 
 /** What one barrier flushes, bytes of aggregates before names; on whatever thread. */
@@ -12,13 +13,25 @@ export interface FlushBatch {
   readonly volumes: readonly VolumeId[];
   /** Aggregates whose bytes are among them. */
   readonly aggregates: readonly AggregateId[];
+  /** All bytes that the targets hold; undefined where they are more than these, or too many to be read again. */
+  readonly ranges: readonly WrittenRange[] | undefined;
+}
+
+/** What a barrier may claim: it is read again after a power cut. */
+const CLAIM_RANGES = 16;
+const CLAIM_BYTES = 16 * MIB;
+
+interface Written {
+  readonly volume: VolumeId;
+  /** Undefined: nobody has told all of them. */
+  readonly ranges: readonly WrittenRange[] | undefined;
 }
 
 export class Flusher {
   readonly #volumes: ReadonlyMap<VolumeId, Volume>;
   readonly #backing: Backing;
   readonly #log: Log;
-  readonly #written = new Map<AggregateId, VolumeId>();
+  readonly #written = new Map<AggregateId, Written>();
   readonly #newAggregates = new Map<AggregateId, VolumeId>();
   /** Volumes on which own files of this start were made since their names were flushed, and those where one counts. */
   readonly #newOwnNames = new Set<VolumeId>();
@@ -45,8 +58,9 @@ export class Flusher {
     return [...this.#broken];
   }
 
-  wroteAggregate(volume: VolumeId, id: AggregateId): void {
-    this.#written.set(id, volume);
+  wroteAggregate(volume: VolumeId, id: AggregateId, written?: readonly WrittenRange[]): void {
+    const { ranges } = this.#written.get(id) ?? { ranges: [] };
+    this.#written.set(id, { volume, ranges: ranges && written && [...ranges, ...written] });
   }
 
   /** A worker flushed all that was written to it; only one at a time writes to an aggregate. */
@@ -109,7 +123,7 @@ export class Flusher {
         volumes.push(volume);
       }
     };
-    for (const [id, volume] of this.#written)
+    for (const [id, { volume }] of this.#written)
       add(
         volume,
         this.#targets(volume, (v) => [v.aggregateTarget(id)]),
@@ -129,11 +143,23 @@ export class Flusher {
       );
     }
     const aggregates = this.unflushed;
+    const ranges = targets.length === aggregates.length ? this.#claimable() : undefined;
     this.#written.clear();
     this.#newAggregates.clear();
     this.#flushedOwn.clear();
     this.#mayHaveNames = false;
-    return { targets, volumes, aggregates };
+    return { targets, volumes, aggregates, ranges };
+  }
+
+  #claimable(): readonly WrittenRange[] | undefined {
+    const all: WrittenRange[] = [];
+    let bytes = 0;
+    for (const { ranges } of this.#written.values()) {
+      for (const { length } of ranges ?? []) bytes += length;
+      if (ranges === undefined || all.length + ranges.length > CLAIM_RANGES || bytes > CLAIM_BYTES) return undefined;
+      all.push(...ranges);
+    }
+    return all.length > 0 ? all : undefined;
   }
 
   /**

@@ -91,7 +91,7 @@ export class Lanes {
 
   /** Jobs that flush what they write, and with it all that was written to their aggregate before. */
   flushing(): readonly Lane[] {
-    return this.#lanes.filter(({ job }) => job?.flush === true);
+    return this.#lanes.filter(({ job }) => job?.ahead !== undefined);
   }
 
   /** Lanes without a job that have zeros ahead, and how many bytes. */

@@ -2,7 +2,7 @@
  * Who owns how much of each aggregate: the rows of `aggregates` in memory. The rows on disk change only by the caller's
  * records: whatever changes a row here must be followed by `takeChangedRows` for the record of the same change.
  */
-import { type AggregateRow, type Extent, occupied } from '../base/layout.ts';
+import { type AggregateRow, type Extent, occupied, type WrittenRange } from '../base/layout.ts';
 import type { Log } from '../base/log.ts';
 import type { AggregateId, VolumeId } from '../base/units.ts';
 import { DeadRanges } from './dead_ranges.ts';
@@ -123,6 +123,11 @@ export class Ledger {
     const row = this.#rows.get(id);
     const day = Math.floor(nowSec / SECONDS_PER_DAY);
     if (row !== undefined && day > row.lastReadDay) this.#put({ ...row, lastReadDay: day });
+  }
+
+  /** Whether the barrier that has begun lets go of some of these bytes. */
+  letsGoOf(ranges: readonly WrittenRange[]): boolean {
+    return ranges.some((range) => this.#passing.has(range.aggregate) || this.#ranges.isPassing(range));
   }
 
   /** Rows that differ from those of the last record; they belong in the record that is being built. */

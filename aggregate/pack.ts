@@ -3,7 +3,7 @@
  * numbers, strings and typed arrays. Names of files and volumes cross, never descriptors.
  */
 import { alignUp } from '../base/bytes.ts';
-import type { Extent, OwnName, VolumeRow } from '../base/layout.ts';
+import type { Extent, OwnName, VolumeRow, WrittenRange } from '../base/layout.ts';
 import type { Timespec } from '../base/time.ts';
 import { type AggregateId, type Ino, KIB, type Lsn, MIB } from '../base/units.ts';
 import type { MovedUnit, Moves } from './moves.ts';
@@ -97,8 +97,8 @@ export interface PackJob {
   readonly files: readonly PackFile[];
   /** Described behind the files, as many as find room. */
   readonly mentions: readonly PackMention[];
-  /** An fsync waits until what it writes is durable: the aggregate is flushed before the result is told. */
-  readonly flush: boolean;
+  /** An fsync waits until what it writes is durable: the result tells by which bytes that can be told. */
+  readonly isClaimed: boolean;
   /** No files: this range is written with zeros and flushed, so that a flush of what comes there is short. */
   readonly ahead: { readonly offset: number; readonly length: number } | undefined;
   /** No files: these come out of another aggregate. */
@@ -143,7 +143,9 @@ export interface PackResult {
   readonly files: readonly PackedFile[];
   /** How many of the job's mentions were written, from the first on. */
   readonly mentioned: number;
-  /** Outcome of the flush of all that the aggregate holds by now, 0 or -errno; undefined when there was none. */
+  /** All that was written, if the job is claimed. */
+  readonly ranges: readonly WrittenRange[] | undefined;
+  /** Outcome of the flush of all that the aggregate holds by now, 0 or -errno, after writing ahead. */
   readonly flushed: number | undefined;
   /** The job's range `ahead` holds zeros, durably. */
   readonly ahead: boolean;

@@ -4,9 +4,9 @@
  */
 import type { Backing, BackingFile } from '../base/backing.ts';
 import { alignDown, alignUp } from '../base/bytes.ts';
-import { CHECKSUM_BLOCK } from '../base/crc32c.ts';
+import { CHECKSUM_BLOCK, crc32c } from '../base/crc32c.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
-import type { Extent } from '../base/layout.ts';
+import type { Extent, WrittenRange } from '../base/layout.ts';
 import { alignedBuffer } from '../base/libc.ts';
 import type { VolumeId } from '../base/units.ts';
 import { BATCH_BUFFER_BYTES, Batch, type PieceDraft } from './batch.ts';
@@ -85,7 +85,7 @@ class PackRun {
   #error = 0;
   #full = false;
   #mentioned = 0;
-  #flushed: number | undefined;
+  readonly #ranges: WrittenRange[] = [];
 
   constructor(job: PackJob, tools: PackTools) {
     this.#job = job;
@@ -120,8 +120,6 @@ class PackRun {
     if (this.#job.moves !== undefined) this.#move(this.#job.moves);
     this.#mention();
     this.#writeBatch();
-    // By the descriptor that wrote it, which hears of every failure since. What could not be written is named by nobody.
-    if (this.#job.flush && this.#file !== undefined && this.#error === 0) this.#flushed = this.#file.flush();
     this.#file?.close();
     return this.#result();
   }
@@ -314,7 +312,8 @@ class PackRun {
     if (this.#batch.isEmpty) return this.#error === 0;
     const place = { offset: this.#offset, sequence: this.#sequence, withHeader: !this.#created };
     const { bytes, batchBytes, extents } = this.#batch.seal(this.#job, place);
-    const outcome = this.#write(bytes, this.#created ? this.#offset : 0);
+    const offset = this.#created ? this.#offset : 0;
+    const outcome = this.#write(bytes, offset);
     if (outcome < 0) {
       this.#error = -outcome;
       for (const i of this.#batch.jobFiles) this.#settle(i, 'unwritten', 0);
@@ -327,6 +326,7 @@ class PackRun {
     }
     for (const { jobFile, extent } of extents) this.#outcomes[jobFile]?.extents.push(extent);
     this.#mentioned += this.#batch.mentions;
+    if (this.#job.isClaimed) this.#ranges.push(this.#range(bytes, offset));
     this.#batch.written();
     this.#created = true;
     this.#sequence += 1;
@@ -334,6 +334,11 @@ class PackRun {
     this.#written = this.#offset;
     this.#batch.begin(0);
     return true;
+  }
+
+  #range(bytes: Uint8Array, offset: number): WrittenRange {
+    const { aggregate, volume } = this.#job;
+    return { volume: volume.id, aggregate, offset, length: bytes.length, checksum: crc32c(bytes) };
   }
 
   #write(bytes: Uint8Array, offset: number): number {
@@ -403,7 +408,8 @@ class PackRun {
       directRefused: this.#directRefused,
       files: packed,
       mentioned: this.#mentioned,
-      flushed: this.#flushed,
+      ranges: this.#job.isClaimed ? this.#ranges : undefined,
+      flushed: undefined,
       ahead: false,
       moved: this.#moved.map(movedUnit),
     };

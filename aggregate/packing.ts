@@ -42,8 +42,8 @@ export interface StartPack {
   readonly mentions?: readonly PackMention[];
   /** Somebody waits for it: it may take a lane that others do not get. */
   readonly isUrgent?: boolean;
-  /** Its worker flushes what it wrote. Default: the next barrier does. */
-  readonly flush?: boolean;
+  /** The next barrier is to be told by which bytes one can tell whether it was flushed. */
+  readonly isClaimed?: boolean;
 }
 
 export class Packing {
@@ -66,7 +66,7 @@ export class Packing {
 
   /** Without files the mentions go into an aggregate that is under way and has bytes that some inode names, or nowhere. */
   start(files: readonly PackFile[], options: StartPack): PackJob | undefined {
-    const { lsn = 0 as Lsn, mentions = [], isUrgent = false, flush = false } = options;
+    const { lsn = 0 as Lsn, mentions = [], isUrgent = false, isClaimed = false } = options;
     const first = files[0];
     if (first === undefined) return this.#startMentions(lsn, mentions);
     const volume = this.#options.volumes.get(first.own.volume);
@@ -75,7 +75,7 @@ export class Packing {
     for (const file of files) bytes += Math.ceil(file.size / 4096) * 4096;
     const lane = this.#options.lanes.take(volume.row.id, { bytes, firstBytes: first.size, isUrgent });
     if (lane === undefined) return undefined;
-    const job = this.#describe(lane, { volume, files, lsn, mentions, flush, ahead: undefined });
+    const job = this.#describe(lane, { volume, files, lsn, mentions, isClaimed, ahead: undefined });
     lane.job = job;
     if (isUrgent && !this.#options.lanes.suffices(lane, bytes))
       this.#missed += Math.max(bytes, MISSED_BYTES / MISSED_JOBS);
@@ -107,7 +107,7 @@ export class Packing {
       if (lane === undefined) continue;
       this.#missed = 0;
       const ahead = lanes.nextAhead(lane);
-      lane.job = this.#describe(lane, { volume, files: [], lsn: 0 as Lsn, mentions: [], flush: true, ahead });
+      lane.job = this.#describe(lane, { volume, files: [], lsn: 0 as Lsn, mentions: [], isClaimed: false, ahead });
       return lane.job;
     }
     return undefined;
@@ -141,7 +141,7 @@ export class Packing {
       .find(({ aggregate, isForMoves }) => !isForMoves && (ledger.row(aggregate)?.live ?? 0) > 0);
     const volume = lane === undefined ? undefined : volumes.get(lane.volume);
     if (lane === undefined || volume === undefined || !this.canPack(lane.volume)) return undefined;
-    lane.job = this.#describe(lane, { volume, files: [], lsn, mentions, flush: false, ahead: undefined });
+    lane.job = this.#describe(lane, { volume, files: [], lsn, mentions, isClaimed: false, ahead: undefined });
     return lane.job;
   }
 
@@ -154,7 +154,15 @@ export class Packing {
     const bytes = moves.units.reduce((sum, unit) => sum + unitBytes(unit), 0);
     const lane = lanes.takeForMoves(volume.row.id, bytes);
     if (lane === undefined) return undefined;
-    const job = this.#describe(lane, { volume, files: [], lsn, mentions: [], flush: false, ahead: undefined, moves });
+    const job = this.#describe(lane, {
+      volume,
+      files: [],
+      lsn,
+      mentions: [],
+      isClaimed: false,
+      ahead: undefined,
+      moves,
+    });
     lane.job = job;
     return job;
   }
@@ -205,7 +213,7 @@ export class Packing {
       log.warn({ aggregate: lane.aggregate, error: result.error }, 'Segment not written, aggregate sealed');
     }
     if (result.flushed === 0) flusher.flushedAggregate(lane.aggregate);
-    else if (result.created) flusher.wroteAggregate(lane.volume, lane.aggregate);
+    else if (result.created) flusher.wroteAggregate(lane.volume, lane.aggregate, result.ranges);
     if (result.flushed !== undefined && result.flushed < 0) flusher.breakVolume(lane.volume, -result.flushed);
     this.#cannotAhead ||= job.ahead !== undefined && !result.ahead;
     lanes.finish(lane, result);
@@ -236,7 +244,7 @@ export class Packing {
       readonly files: readonly PackFile[];
       readonly lsn: Lsn;
       readonly mentions: readonly PackMention[];
-      readonly flush: boolean;
+      readonly isClaimed: boolean;
       readonly ahead: PackJob['ahead'];
       readonly moves?: Moves;
     },
@@ -257,7 +265,7 @@ export class Packing {
       sources: this.#sources(work.files),
       files: work.files,
       mentions: work.mentions,
-      flush: work.flush,
+      isClaimed: work.isClaimed,
       ahead: work.ahead,
       moves: work.moves,
     };

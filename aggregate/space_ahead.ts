@@ -32,7 +32,15 @@ interface Range {
 export function writeAhead(job: PackJob, range: Range, backing: Backing): PackResult {
   const volume = openVolume(job.volume, backing);
   const base = { id: job.id, aggregate: job.aggregate, written: job.offset, sequence: job.sequence, files: [] };
-  const result = { ...base, mentioned: 0, directRefused: false, flushed: undefined, ahead: false, moved: [] };
+  const result = {
+    ...base,
+    mentioned: 0,
+    directRefused: false,
+    ranges: undefined,
+    flushed: undefined,
+    ahead: false,
+    moved: [],
+  };
   const file = isErrno(volume) ? volume : open(volume, job);
   if (isErrno(file)) return { ...result, created: !job.fresh, error: job.fresh ? file.number : 0 };
   const failed = fill(file, job, range);

@@ -317,9 +317,10 @@ export class DataStore {
 
   // Durability
 
-  /** Takes what was packed since it was last asked, and the names of new files, none of it durable yet. */
+  /** Takes what was packed since, and names of new files, not durable yet. What a barrier lets go it must not claim. */
   takeFlush(): FlushBatch {
-    return this.#flusher.take(this.start);
+    const batch = this.#flusher.take(this.start);
+    return this.ledger.letsGoOf(batch.ranges ?? []) ? { ...batch, ranges: undefined } : batch;
   }
 
   /** The outcomes of a batch that was flushed elsewhere. EIO once a volume is broken. */

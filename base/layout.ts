@@ -36,6 +36,16 @@ export interface Extent {
   readonly shared: boolean;
 }
 
+/** Bytes of an aggregate as they were written: their checksum tells after a power cut whether they reached the disk. */
+export interface WrittenRange {
+  readonly volume: VolumeId;
+  readonly aggregate: AggregateId;
+  readonly offset: number;
+  /** Below 2^32, as the CRC32C over all of it. */
+  readonly length: number;
+  readonly checksum: number;
+}
+
 /** 'open' is appended to, 'sealed' no more, 'dead' has no live byte and is removed behind the next barrier. */
 export type AggregateState = 'open' | 'sealed' | 'dead';
 

@@ -3,6 +3,11 @@
  * comes later waits for the next. It takes its LSN at the beginning, its flushes run on workers, and requests go on:
  *
  *     idle -> what was packed is flushed -> BARRIER is appended -> the journal is flushed -> idle
+ *
+ * Where somebody waits, and all that was packed was packed for fsyncs, both are flushed at once: the journal then says by
+ * which bytes one can tell after a power cut whether it counts.
+ *
+ *     idle -> CLAIM is appended -> what was packed and the journal are flushed -> BARRIER is appended -> idle
  */
 import type { PackResult } from '../aggregate/pack.ts';
 import type { FlushBatch } from '../aggregate/store.ts';
@@ -30,6 +35,12 @@ interface Barrier {
   readonly batch: FlushBatch;
   readonly waiters: readonly Deferred<void>[];
   readonly listeners: readonly (() => void)[];
+}
+
+/** What has become of the flush of a barrier's data, and of the journal where that was flushed beside it. */
+interface Told {
+  readonly outcomes: readonly number[];
+  readonly journal: readonly FlushTarget[] | undefined;
 }
 
 export interface BarrierTools {
@@ -195,15 +206,25 @@ export class Barriers {
     }
     this.#underWay = barrier;
     core.namespace.barrierBegins(this.#lastMs);
-    const { targets } = barrier.batch;
+    const journal = this.#claim(barrier);
+    const targets = [...barrier.batch.targets, ...(journal ?? [])];
     if (targets.length === 0) this.#flushJournal(barrier);
-    else this.#flushes.post(targets, { done: (outcomes) => this.#flushed(barrier, outcomes) });
+    else this.#flushes.post(targets, { done: (outcomes) => this.#flushed(barrier, { outcomes, journal }) });
   }
 
-  #flushed(barrier: Barrier, outcomes: readonly number[]): void {
+  /** What is to be flushed of the journal beside the data; undefined where the data comes first. */
+  #claim({ lsn, batch, waiters }: Barrier): readonly FlushTarget[] | undefined {
+    const { namespace } = this.#core;
+    // The first one covers what a daemon before has written, and nobody can tell what that was.
+    if (batch.ranges === undefined || waiters.length === 0 || this.made === 0) return undefined;
+    if (namespace.durableLsn >= lsn || isErrno(namespace.appendBarrier(lsn, batch.ranges))) return undefined;
+    return namespace.journalFlushTargets();
+  }
+
+  #flushed(barrier: Barrier, told: Told): void {
     const packs = new Set(this.#core.data.packing.flushing(barrier.batch.aggregates));
-    if (packs.size > 0) this.#unheard = { packs, goOn: () => this.#flushedAll(barrier, outcomes) };
-    else this.#flushedAll(barrier, outcomes);
+    if (packs.size > 0) this.#unheard = { packs, goOn: () => this.#flushedAll(barrier, told) };
+    else this.#flushedAll(barrier, told);
   }
 
   /** What has become of a job that packs, which is about to be taken in. */
@@ -217,10 +238,13 @@ export class Barriers {
     unheard.goOn();
   }
 
-  #flushedAll(barrier: Barrier, outcomes: readonly number[]): void {
-    const flushed = this.#core.data.flushDone(barrier.batch, outcomes);
+  /** A claim whose data could not be flushed stays one: nothing that follows it in the journal confirms it. */
+  #flushedAll(barrier: Barrier, { outcomes, journal }: Told): void {
+    const { targets } = barrier.batch;
+    const flushed = this.#core.data.flushDone(barrier.batch, outcomes.slice(0, targets.length));
     if (!isErrno(flushed) && this.#core.broken === undefined) {
-      this.#flushJournal(barrier);
+      if (journal === undefined) this.#flushJournal(barrier);
+      else this.#journalFlushed(barrier, journal, outcomes.slice(targets.length));
       return;
     }
     this.#underWay = undefined;

@@ -210,7 +210,9 @@ export class Fsyncs {
         settled === undefined ? [] : [describer.file(settled, live.find(ino)?.mtime ?? clock.now())],
       );
       const isRoom = this.#core.broken === undefined && !namespace.critical();
-      const job = isRoom ? data.startPack(described, { lsn: namespace.lsn, isUrgent: true, flush: true }) : undefined;
+      const job = isRoom
+        ? data.startPack(described, { lsn: namespace.lsn, isUrgent: true, isClaimed: true })
+        : undefined;
       if (job !== undefined) {
         this.#toCopy = this.#toCopy.filter((work) => !files.includes(work));
         this.#copying.set(job.id, { files, volume, sinceMs: clock.monotonicMs() });

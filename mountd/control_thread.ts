@@ -1,5 +1,7 @@
 /** The control thread: waits for its task, opens the store, serves it, closes it. Its loop is in control_loop.ts. */
+
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { rangesHold } from '../aggregate/claims.ts';
 import { DataStore } from '../aggregate/store.ts';
 import { assert } from '../base/assert.ts';
 import { bootId } from '../base/boot.ts';
@@ -63,6 +65,7 @@ interface Opened {
 
 function openStore(workers: WorkerPool, clock: SystemClock, service: Service): Opened {
   const beginMs = performance.now();
+  const backing = new PosixBacking();
   const { storeOptions, mountOptions } = setup;
   const isTakeover = service.takeover !== undefined;
   if (!isTakeover && !mountOptions.readOnly) for (const complaint of keepPrivate(setup)) log.warn({}, complaint);
@@ -70,6 +73,7 @@ function openStore(workers: WorkerPool, clock: SystemClock, service: Service): O
     log,
     clock,
     bootId: bootId(),
+    holds: (ranges) => rangesHold(ranges, { ...setup, backing, readOnly: mountOptions.readOnly }),
     isTakeover,
     readOnly: mountOptions.readOnly,
     allowMissing: true,
@@ -92,7 +96,6 @@ function openStore(workers: WorkerPool, clock: SystemClock, service: Service): O
     log.error({ shard: missing.shard, path: missing.path }, `${describeMissing(missing)}. ${WITHOUT_SHARD}`);
   // START is durable before the first own file bears it, so that a name is never given twice.
   const start = readOnly ? namespace.start : namespace.raiseStart({ takeover: service.takeover !== undefined });
-  const backing = new PosixBacking();
   const data = DataStore.open({
     backing,
     storeId: setup.storeId,

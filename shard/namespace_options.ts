@@ -1,5 +1,6 @@
 /** How a namespace store is opened. */
 import type { Backing } from '../base/backing.ts';
+import type { WrittenRange } from '../base/layout.ts';
 import type { Clock } from '../base/time.ts';
 import type { DatabaseWatcher } from './committer.ts';
 import type { RowReaderOptions } from './row_reader.ts';
@@ -17,6 +18,8 @@ export interface NamespaceOptions extends RowReaderOptions {
    * After another boot, records behind the last barrier are dropped: of their data nobody knows what is on the disk.
    */
   readonly bootId?: string;
+  /** Whether bytes of aggregates are on the disk; what it cannot tell is. Default: they are. */
+  readonly holds?: (ranges: readonly WrittenRange[]) => boolean;
   /** The daemon before has just died, and the mount lives: only what the databases lack is looked at. */
   readonly isTakeover?: boolean;
   /** Default: this machine's filesystems. */

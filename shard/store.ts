@@ -19,6 +19,7 @@
 import { assert } from '../base/assert.ts';
 import type { Backing, FlushTarget } from '../base/backing.ts';
 import { E, errnoOf, isErrno, type Result } from '../base/errno.ts';
+import type { WrittenRange } from '../base/layout.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
 import { type Lsn, MIB, ROOT_INO, slotOf } from '../base/units.ts';
 import { applyMutations } from './apply.ts';
@@ -105,6 +106,7 @@ export class NamespaceStore extends StoreReader {
       backing,
       storeId: this.storeId,
       bootId: options.bootId ?? '',
+      holds: options.holds,
       readOnly: this.readOnly,
       isTakeover: options.isTakeover,
       isRepair: options.isRepair === true && options.broken !== undefined, // once that is written down
@@ -279,9 +281,9 @@ export class NamespaceStore extends StoreReader {
     return isErrno(outcome) ? outcome : lsn;
   }
 
-  /** Says in the journal that all up to `lsn` is durable, once `journalFlushTargets` are flushed. ENOSPC: no room. */
-  appendBarrier(lsn: Lsn): Result<void> {
-    const appended = this.#writable.appendBarrier(lsn);
+  /** Says in the journal: all up to `lsn` is durable, once `journalFlushTargets` are, and `ranges` besides. ENOSPC: no room. */
+  appendBarrier(lsn: Lsn, ranges?: readonly WrittenRange[]): Result<void> {
+    const appended = this.#writable.appendBarrier(lsn, ranges);
     if (appended === -E.ENOSPC.number) return E.ENOSPC;
     if (appended < 0) throw this.#journalFailure('append to', appended);
   }

@@ -15,6 +15,7 @@ import { BackupSource } from '../../shard/backup/source.ts';
 import { BackupWriter } from '../../shard/backup/writer.ts';
 import { Journal } from '../../shard/journal/journal.ts';
 import { JournalTail, Overtaken } from '../../shard/journal/tail.ts';
+import { holdsOn } from '../claims.ts';
 import { readConfig } from '../config.ts';
 import { flushFolder } from '../durable_file.ts';
 import { Failure } from '../failure.ts';
@@ -136,9 +137,19 @@ async function followToEnd(
 
 /** Nobody writes: what the next mount would take counts. */
 function uncovered(job: BackupJob, tail: JournalTail): ReturnType<JournalTail['poll']> {
-  const { storeId } = readConfig(job.store);
+  const config = readConfig(job.store);
+  const { storeId } = config;
   const path = join(metaFolder(job.store), 'journal');
-  const options = { backing: new PosixBacking(), path, storeId, bootId: bootId(), readOnly: true, log: silentLog };
+  const holds = holdsOn(job.store, config, true);
+  const options = {
+    backing: new PosixBacking(),
+    path,
+    storeId,
+    bootId: bootId(),
+    holds,
+    readOnly: true,
+    log: silentLog,
+  };
   const journal = Journal.open(options);
   if (isErrno(journal)) throw new Failure(`Cannot read the journal in ${path}: ${journal.name}`);
   const { lsn } = journal;

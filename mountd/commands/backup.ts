@@ -8,6 +8,7 @@ import type { Lsn } from '../../base/units.ts';
 import { NamespaceStore } from '../../shard/store.ts';
 import { isSameDevice, makeBackup } from '../backup/backup.ts';
 import { BackupProgress } from '../backup/progress.ts';
+import { holdsOn } from '../claims.ts';
 import { readConfig } from '../config.ts';
 import { Failure, failureOf } from '../failure.ts';
 import { askLive, daemonOf } from '../live_daemon.ts';
@@ -44,7 +45,8 @@ async function noteBackup(
     await askLive(daemonOf(target), { method: 'POST', path: '/backup', body: { lsn }, timeoutMs: NOTE_MS });
     return;
   }
-  const { journals, options } = readConfig(store);
+  const config = readConfig(store);
+  const { journals, options } = config;
   if (journals.length === 0) return;
   const folders = journals.map((path) => resolve(store, path));
   const journal = { folders, retainBytes: options.journalRetain };
@@ -52,6 +54,7 @@ async function noteBackup(
     log: silentLog,
     clock: new SystemClock(),
     bootId: bootId(),
+    holds: holdsOn(store, config),
     journal,
   });
   try {

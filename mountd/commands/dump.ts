@@ -6,6 +6,7 @@ import { bootId } from '../../base/boot.ts';
 import { silentLog } from '../../base/log.ts';
 import { SystemClock } from '../../base/time.ts';
 import { NamespaceStore } from '../../shard/store.ts';
+import { holdsOn } from '../claims.ts';
 import { readConfig, type StoreConfig, volumeRows } from '../config.ts';
 import { DUMP_MAGIC, DUMP_VERSION, type Header, type Row } from '../dump/format_v1.ts';
 import { dumpBytes } from '../dump/lines.ts';
@@ -43,7 +44,9 @@ async function writeDump(
 ): Promise<number> {
   const { store, config } = from;
   const clock = new SystemClock();
-  const namespace = NamespaceStore.open(metaFolder(store), { log: silentLog, clock, bootId: bootId(), readOnly: true });
+  const holds = holdsOn(store, config, true);
+  const options = { log: silentLog, clock, bootId: bootId(), holds, readOnly: true };
+  const namespace = NamespaceStore.open(metaFolder(store), options);
   try {
     const paths = new Map(config.volumes.map((volume) => [volume.id, volume.paths]));
     const volumes = volumeRows(config, store).map((row) => ({ ...row, paths: paths.get(row.id) ?? row.paths }));

@@ -9,6 +9,7 @@ import { PosixBacking } from '../../base/posix_backing.ts';
 import { SystemClock } from '../../base/time.ts';
 import { moveAll } from '../../shard/slot_moves.ts';
 import { NamespaceStore } from '../../shard/store.ts';
+import { holdsOn } from '../claims.ts';
 import { readConfig, volumeRows } from '../config.ts';
 import { errnoReason, Failure, failureOf } from '../failure.ts';
 import { askLive, daemonOf } from '../live_daemon.ts';
@@ -91,6 +92,7 @@ function addHere(store: string, count: number, bar: Bar): ShardsStatus {
       log: remarks,
       clock: new SystemClock(),
       bootId: bootId(),
+      holds: holdsOn(store, config),
       walLimit: config.options.walLimit,
     });
     try {

@@ -12,13 +12,17 @@
  *             38 u8  length, store id
  *            508 u32 CRC32C of all before
  *
+ * CLAIM is a BARRIER that counts once a BARRIER follows it, or while these bytes of aggregates are on the disk: u16 count, and
+ * of each u16 volume, u48 aggregate, u48 offset, u32 length, u32 CRC32C.
+ *
  * START, CUT and RESTATED have the payload: u32 start, u8 length, boot id, u16 count, requests (record_codec.ts); their LSN and that
  * of BARRIER is the one up to which everything was durable. RECORD has a record's bytes; FIRST, MIDDLE and LAST have the
  * pieces of one that does not fit its segment.
  */
 import { getU48, setU48, viewOf } from '../../base/bytes.ts';
 import { crc32c } from '../../base/crc32c.ts';
-import type { Lsn } from '../../base/units.ts';
+import type { WrittenRange } from '../../base/layout.ts';
+import type { AggregateId, Lsn, VolumeId } from '../../base/units.ts';
 import { type CompletedRequest, getRequest, REQUEST_BYTES, setRequest } from './record_codec.ts';
 
 export const HEADER_BYTES = 512;
@@ -36,6 +40,8 @@ export const RESTATED = 6;
 export const FIRST = 7;
 export const MIDDLE = 8;
 export const LAST = 9;
+/** As BARRIER, of data that is flushed beside it: see `WrittenRange`. */
+export const CLAIM = 10;
 
 const MAGIC = Buffer.from('PACSJRNL');
 const VERSION = 1;
@@ -145,6 +151,42 @@ export function frameAt(
     end,
     checksum,
   };
+}
+
+const RANGE_BYTES = 22;
+
+/** With room for a frame's head before it. */
+export function encodeRanges(ranges: readonly WrittenRange[]): Uint8Array {
+  const bytes = new Uint8Array(FRAME_BYTES + 2 + ranges.length * RANGE_BYTES);
+  const view = viewOf(bytes);
+  view.setUint16(FRAME_BYTES, ranges.length, true);
+  for (const [i, range] of ranges.entries()) {
+    const at = FRAME_BYTES + 2 + i * RANGE_BYTES;
+    view.setUint16(at, range.volume, true);
+    setU48(view, at + 2, range.aggregate);
+    setU48(view, at + 8, range.offset);
+    view.setUint32(at + 14, range.length, true);
+    view.setUint32(at + 18, range.checksum, true);
+  }
+  return bytes;
+}
+
+/** Undefined for a payload that is none. */
+export function decodeRanges({ payload }: Frame): WrittenRange[] | undefined {
+  if (payload.length < 2) return undefined;
+  const view = viewOf(payload);
+  const count = view.getUint16(0, true);
+  if (payload.length !== 2 + count * RANGE_BYTES) return undefined;
+  return Array.from({ length: count }, (_, i) => {
+    const at = 2 + i * RANGE_BYTES;
+    return {
+      volume: view.getUint16(at, true) as VolumeId,
+      aggregate: getU48(view, at + 2) as AggregateId,
+      offset: getU48(view, at + 8),
+      length: view.getUint32(at + 14, true),
+      checksum: view.getUint32(at + 18, true),
+    };
+  });
 }
 
 /** What START and CUT say. */

@@ -9,12 +9,16 @@ import { assert } from '../../base/assert.ts';
 import type { Backing, FlushTarget } from '../../base/backing.ts';
 import { viewOf } from '../../base/bytes.ts';
 import { E, errnoOf, isErrno, type Result } from '../../base/errno.ts';
+import type { WrittenRange } from '../../base/layout.ts';
 import type { Log } from '../../base/log.ts';
 import { type Lsn, MIB } from '../../base/units.ts';
 import { journalLost, StoreError } from '../failure.ts';
+import { afterClaim } from './claim.ts';
 import {
   BARRIER,
+  CLAIM,
   CUT,
+  encodeRanges,
   encodeState,
   FIRST,
   FRAME_BYTES,
@@ -28,6 +32,7 @@ import {
   START,
   sealFrame,
 } from './frame_v1.ts';
+import { firstNeeded, Holds } from './holds.ts';
 import type { JournalOptions } from './journal_options.ts';
 import { lossOf } from './loss.ts';
 import type { MirrorStatus } from './mirror.ts';
@@ -81,12 +86,14 @@ export class Journal {
   #failed: number | undefined;
   /** LSN of the barrier appended last, and what is being flushed for each: segments and their writes until then. */
   #barrier = 0 as Lsn;
+  /** The last one, if it is a claim that nothing has confirmed. */
+  #claimed: Lsn | undefined;
   readonly #taken = new Map<Lsn, ReadonlyMap<Segment, number>>();
   readonly #mirrors: JournalMirrors;
   /** The newest complete backup has everything below. */
   #backupLsn = 0;
   /** Records from here on are being read: `hold`. */
-  readonly #holds = new Set<{ readonly lsn: Lsn }>();
+  readonly #holds = new Holds();
   /** Records that were dropped by this open, and whether the machine was booted since the last START. */
   readonly dropped: number;
   readonly rebooted: boolean;
@@ -150,11 +157,12 @@ export class Journal {
       const { recentFrom: from, bootId } = options;
       const kept: KeptSegments = { bytes: new Map(), end: undefined };
       const recent = from === undefined ? undefined : scanRecent(live, { segmentBytes, from, bootId, kept });
-      const scan = recent ?? scanJournal(live, segmentBytes);
-      if (scan === undefined) {
+      const found = recent ?? scanJournal(live, segmentBytes);
+      if (found === undefined) {
         folder.close();
         return E.ENOENT;
       }
+      const scan = afterClaim(found, options);
       const journal = new Journal(folder, scan, options);
       if (recent !== undefined) journal.#kept = kept;
       if (journal.lost !== undefined && !readOnly && options.isRepair !== true) throw journalLost(path, journal.lost);
@@ -255,9 +263,7 @@ export class Journal {
 
   /** Keeps all records from `lsn` on until the returned function is called. */
   hold(lsn: Lsn): () => void {
-    const held = { lsn };
-    this.#holds.add(held);
-    return () => void this.#holds.delete(held);
+    return this.#holds.add(lsn);
   }
 
   #check(outcome: number, action: string): void {
@@ -391,16 +397,23 @@ export class Journal {
     return outcome < 0 ? outcome : this.flush();
   }
 
-  /** Says that everything up to `lsn`, data included, is durable once what `takeFlushTargets` names has been flushed. */
-  appendBarrier(lsn: Lsn): number {
+  /**
+   * Says that everything up to `lsn`, data included, is durable once what `takeFlushTargets` names has been flushed; with
+   * `ranges`, which the caller flushes beside it, once these are, too.
+   */
+  appendBarrier(lsn: Lsn, ranges?: readonly WrittenRange[]): number {
     assert(lsn <= this.#lastLsn, `Barrier up to ${lsn}, the last record is ${this.#lastLsn}`);
-    const bytes = new Uint8Array(FRAME_BYTES);
-    if (this.#place.offset + FRAME_BYTES > this.#folder.segmentBytes) {
+    const bytes = ranges === undefined ? new Uint8Array(FRAME_BYTES) : encodeRanges(ranges);
+    // Behind a claim there is room for the barrier that confirms it: no record takes the last bytes of a segment.
+    const needed = bytes.length + (ranges === undefined ? 0 : FRAME_BYTES);
+    if (this.#place.offset + needed > this.#folder.segmentBytes) {
       const next = this.#nextSegment();
       if (next < 0) return next;
     }
     this.#barrier = lsn;
-    return this.#writeFrame({ bytes, view: viewOf(bytes) }, { type: BARRIER, lsn, at: 0, end: FRAME_BYTES });
+    this.#claimed = ranges === undefined ? undefined : lsn;
+    const type = ranges === undefined ? BARRIER : CLAIM;
+    return this.#writeFrame({ bytes, view: viewOf(bytes) }, { type, lsn, at: 0, end: bytes.length });
   }
 
   /** What has to be flushed for the last barrier; whoever takes them reports with `flushed`. */
@@ -418,7 +431,8 @@ export class Journal {
     for (const [segment, writes] of this.#taken.get(lsn) ?? []) segment.flushed = Math.max(segment.flushed, writes);
     for (const taken of this.#taken.keys()) if (taken <= lsn) this.#taken.delete(taken);
     if (lsn > this.#durable) this.#durable = lsn;
-    return 0;
+    // A claim was true: confirmed, durably with the next barrier, before which no byte of its ranges is let go.
+    return this.#claimed === lsn ? this.appendBarrier(lsn) : 0;
   }
 
   /** Makes what was appended durable, here and now. */
@@ -453,17 +467,7 @@ export class Journal {
 
   /** Records below `lsn` are no longer needed: their segments may be used again. */
   release(needed: Lsn): void {
-    let lsn = needed;
-    for (const held of this.#holds) if (held.lsn < lsn) lsn = held.lsn;
-    const used = this.#folder.used();
-    for (let i = 0; i + 1 < used.length; i++) {
-      const header = used[i]?.header;
-      const next = used[i + 1]?.header;
-      if (header === undefined || next === undefined || header.sequence < this.#oldest) continue;
-      // The record with that LSN may begin in the segment before it.
-      if (next.firstLsn >= lsn) return;
-      this.#oldest = next.sequence;
-    }
+    this.#oldest = firstNeeded(this.#folder.used(), { lsn: this.#holds.lowest(needed), oldest: this.#oldest });
   }
 
   /**

@@ -1,5 +1,6 @@
 /** What a journal is opened with, and what an open has found. */
 import type { Backing } from '../../base/backing.ts';
+import type { WrittenRange } from '../../base/layout.ts';
 import type { Log } from '../../base/log.ts';
 import type { AggregateId, Lsn } from '../../base/units.ts';
 
@@ -21,6 +22,8 @@ export interface JournalOptions {
    * to look at it now.
    */
   readonly recentFrom?: Lsn | undefined;
+  /** Whether bytes of aggregates are on the disk; what it cannot tell is. Default: they are. */
+  readonly holds?: ((ranges: readonly WrittenRange[]) => boolean) | undefined;
   /** Records that are missing are given up: for a repair, after the mark of the loss is durable. */
   readonly isRepair?: boolean | undefined;
 }

@@ -4,9 +4,12 @@ import { viewOf } from '../../base/bytes.ts';
 import { errnoOf } from '../../base/errno.ts';
 import type { Lsn } from '../../base/units.ts';
 import { StoreError } from '../failure.ts';
+import type { Claim } from './claim.ts';
 import {
   BARRIER,
+  CLAIM,
   CUT,
+  decodeRanges,
   decodeState,
   FIRST,
   FRAME_BYTES,
@@ -100,6 +103,8 @@ export interface JournalScan {
   /** Behind the last whole frame, and behind the last of those that tell of a barrier. */
   readonly end: Place;
   readonly barrierEnd: Place;
+  /** A barrier behind that one whose data may not have been flushed. */
+  readonly claim: Claim | undefined;
   readonly cuts: readonly Cut[];
   /** What no power cut leaves: something is missing, or has changed. The second: what nothing but a power cut leaves. */
   readonly damage: string | undefined;
@@ -112,7 +117,7 @@ export interface Cut {
   readonly lsn: Lsn;
 }
 
-function isBefore(a: Omit<Place, 'chain'>, b: Omit<Place, 'chain'>): boolean {
+export function isBefore(a: Omit<Place, 'chain'>, b: Omit<Place, 'chain'>): boolean {
   return a.sequence < b.sequence || (a.sequence === b.sequence && a.offset < b.offset);
 }
 
@@ -153,6 +158,7 @@ export function scanJournal(
   // Where the frames end, be they a record's or half of one's.
   let reached = end;
   const cuts: Cut[] = [];
+  let claim: Claim | undefined;
   let inPieces = false;
   let piece: { readonly lsn: number; readonly request: CompletedRequest | undefined } | undefined;
   for (const { frame, after } of walk(segments, segmentBytes, kept)) {
@@ -165,6 +171,10 @@ export function scanJournal(
       // What was asked for by a record that began before the first segment, the segment's head says.
       if (!isPiece && piece?.lsn === lsn && piece.request !== undefined) requests.push(piece.request);
       if (!isPiece) lastLsn = lsn;
+    } else if (type === CLAIM) {
+      const ranges = decodeRanges(frame);
+      if (ranges === undefined) break;
+      claim = { lsn, end: after, ranges };
     } else if (type !== RESTATED || !inPieces) {
       if (type !== BARRIER) {
         const found = decodeState(frame);
@@ -179,6 +189,7 @@ export function scanJournal(
       // One at the head of a segment may know of less than a barrier just before it.
       barrierLsn = type === CUT ? lsn : Math.max(barrierLsn, lsn);
       barrierEnd = after;
+      if (claim !== undefined && (type === CUT || claim.lsn <= barrierLsn)) claim = undefined;
     }
     // A record of which pieces are missing is none.
     if (type !== RESTATED) inPieces = isPiece;
@@ -191,6 +202,7 @@ export function scanJournal(
     barrierLsn: barrierLsn as Lsn,
     end,
     barrierEnd,
+    claim,
     cuts,
     damage: segmentBehind(segments, reached),
     torn: frameBehind(segments, { segmentBytes, reached, after: { ...state, lastLsn } }),

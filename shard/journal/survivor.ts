@@ -5,6 +5,7 @@
 import type { Backing } from '../../base/backing.ts';
 import { E, isErrno, type Result } from '../../base/errno.ts';
 import type { Lsn } from '../../base/units.ts';
+import { granted } from './claim.ts';
 import { isStale, mirrorPath } from './mirror.ts';
 import { type JournalScan, readRecords, scanJournal } from './reader.ts';
 import type { JournalRecord } from './record_codec.ts';
@@ -69,7 +70,12 @@ export class SurvivingJournal {
         const { sequence } = scan.end;
         if (sequence === last) {
           const isSameBoot = bootId !== '' && scan.state.bootId === bootId;
-          return new SurvivingJournal(path, folder, { segments, scan, isSameBoot });
+          // Nothing that was acknowledged is left out; bytes that are not there their own checksums tell.
+          return new SurvivingJournal(path, folder, {
+            segments,
+            scan: isSameBoot ? scan : granted(scan),
+            isSameBoot,
+          });
         }
         segments = segments.filter(({ header }) => (header?.sequence ?? 0) > sequence);
       }

@@ -103,9 +103,10 @@ describe('space written ahead', () => {
       aheadBytes: 2 * MIB,
     });
     const fsync = () => {
-      const job = store.data.startPack([store.own(random.bytes(200 * KIB))], { isUrgent: true, flush: true });
+      const job = store.data.startPack([store.own(random.bytes(200 * KIB))], { isUrgent: true });
       assert(job !== undefined, 'No job');
       store.finish(store.run(job));
+      store.barrier();
       return job.offset;
     };
     const zeros: { from: number; to: number }[] = [];

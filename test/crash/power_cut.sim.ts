@@ -3,6 +3,7 @@
  * checks some thousand, `make crash` as many as it is told (CRASH_STATES), from CRASH_SEED on.
  */
 import { expect, test } from 'vitest';
+import { LooseFilesystem } from '../support/loose_filesystem.ts';
 import { cutPower, SEED, STATE_MS, STATES_A_RUN } from './power_runs.ts';
 
 const STATES = Number(process.env['CRASH_STATES'] ?? 2_000);
@@ -33,6 +34,9 @@ test(
     console.log(
       `power cuts in a recovery from a power cut: ${inRecovery}, in a split or merge: ${inSplit}; at: ${table(cuts)}; programs did: ${table(did)}`,
     );
+    const { held, refused } = LooseFilesystem.claims;
+    console.log(`claims read: ${held} held, ${refused} refused`);
+    expect(STATES < STATES_A_RUN || (held > STATES / 100 && refused > STATES / 250)).toBe(true);
     expect(STATES < STATES_A_RUN || inSplit > STATES / 50).toBe(true);
     for (const what of ['write', 'flush', 'commit', 'checkpoint', 'unlink', 'create'])
       expect([what, STATES < STATES_A_RUN || cuts.has(what)]).toEqual([what, true]);

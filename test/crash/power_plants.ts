@@ -8,6 +8,7 @@ import { compareTimes, EPOCH } from '../../base/time.ts';
 import { type LiveFile, LiveFiles } from '../../fs/live_files.ts';
 import { FLAG_COPY, FLAG_FLUSHED, type Inode } from '../../shard/rows.ts';
 import type { NamespaceStore, Record } from '../../shard/store.ts';
+import { LooseFilesystem } from '../support/loose_filesystem.ts';
 import type { PowerDisk } from './power_disk.ts';
 import type { Plant } from './power_run.ts';
 
@@ -19,8 +20,9 @@ export const PLANTS: readonly Plant[] = [
     name: 'a shard is committed ahead of its barrier',
     life: ({ loose: { namespace } }) => {
       const append = namespace.appendBarrier.bind(namespace);
-      namespace.appendBarrier = (lsn) => {
-        const outcome = append(lsn);
+      namespace.appendBarrier = (...args) => {
+        const [lsn] = args;
+        const outcome = append(...args);
         namespace.barrierFlushed(lsn, 0);
         // Whatever their age: the first look notes since when they are dirty.
         for (const nowMs of [0, Number.MAX_SAFE_INTEGER]) namespace.barrierBegins(nowMs);
@@ -30,6 +32,8 @@ export const PLANTS: readonly Plant[] = [
     },
   },
   { name: 'records after the last barrier are trusted', isSameBoot: true },
+  { name: 'a claim is believed without a look at the disk', begin: () => judging(true) },
+  { name: 'a claim never counts', begin: () => judging(false) },
   {
     name: 'own files are unlinked at the switch, not behind the barrier',
     life: ({ loose: { data } }) => {
@@ -93,6 +97,14 @@ export const PLANTS: readonly Plant[] = [
     },
   },
 ];
+
+function judging(isTrue: boolean): () => void {
+  const { holds } = LooseFilesystem.prototype;
+  LooseFilesystem.prototype.holds = () => isTrue;
+  return () => {
+    LooseFilesystem.prototype.holds = holds;
+  };
+}
 
 /**
  * Every live file says that nothing was changed since its copy was made, as long as its size and mtime are those that it

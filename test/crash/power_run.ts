@@ -133,7 +133,7 @@ export class PowerRun {
     let last = start;
     let loose: LooseFilesystem | undefined;
     try {
-      loose = openPowerStore({ ...this.#store(), disk, folder, bootId, shiftMicros, databases });
+      loose = openPowerStore({ ...this.#store(), disk, folder, bootId, shiftMicros, databases, random: this.#random });
       this.#options.plant?.life?.({ disk, loose });
       this.#begin(loose);
       const store = loose;

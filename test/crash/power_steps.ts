@@ -21,6 +21,7 @@ export const STEPS = [
   ['read', 3],
   ['fsync', 6],
   ['fsync of an open file', 7],
+  ['fsync of new files', 8],
   ['fsync of a directory', 2],
   ['sync', 1],
   ['rename', 5],

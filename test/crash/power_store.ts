@@ -1,6 +1,7 @@
 /** A small store over a disk whose power can be cut: two shards, little of everything, its workers under the test's control. */
 import { KIB, MIB } from '../../base/units.ts';
 import { LooseFilesystem, StillClock } from '../support/loose_filesystem.ts';
+import type { Random } from '../support/random.ts';
 import type { PowerDatabases } from './power_databases.ts';
 import type { PowerDisk } from './power_disk.ts';
 
@@ -19,10 +20,12 @@ export interface PowerStoreOptions {
   /** Told of commits and checkpoints. */
   readonly databases?: PowerDatabases;
   readonly packBuffer: Uint8Array;
+  /** Who decides in which order workers do what is urgent. */
+  readonly random?: Random;
 }
 
 export function openPowerStore(options: PowerStoreOptions): LooseFilesystem {
-  const { disk, folder, volumesFolder, bootId, packBuffer, databases } = options;
+  const { disk, folder, volumesFolder, bootId, packBuffer, databases, random } = options;
   const clock = new StillClock(CLOCK_START + (options.shiftMicros ?? 0));
   disk.now = () => clock.now();
   return new LooseFilesystem({
@@ -32,6 +35,7 @@ export function openPowerStore(options: PowerStoreOptions): LooseFilesystem {
     bootId,
     clock,
     packBuffer,
+    ...(random === undefined ? {} : { nextUrgent: (count: number) => random.below(count) }),
     isFormatted: options.isFormatted ?? true,
     hashKey: new Uint8Array(16).fill(7),
     filesystem: { packBelow: 16 * KIB },

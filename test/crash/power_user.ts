@@ -23,10 +23,7 @@ export interface PowerUserOptions {
   readonly restart: (isReplaced: boolean) => void;
 }
 
-interface Handle {
-  readonly open: OpenFile;
-  readonly writes: boolean;
-}
+type Handle = { readonly open: OpenFile; readonly writes: boolean };
 
 export class PowerUser {
   readonly #loose: LooseFilesystem;
@@ -81,7 +78,8 @@ export class PowerUser {
     write: () => this.#write(),
     append: () => this.#append(),
     rewrite: () => this.#rewrite(),
-    'touch up': () => this.#touchUp(),
+    'touch up': () => this.#fsyncNew(1, true),
+    'fsync of new files': () => this.#fsyncNew(4, false),
     empty: () => this.#empty(),
     truncate: () => this.#truncate(),
     close: () => this.#closeOne(),
@@ -170,17 +168,19 @@ export class PowerUser {
     if (held === undefined) this.#keepOrClose(open, true);
   }
 
-  /** A small file is written, fsynced, changed without a trace in size and time, and closed. */
-  #touchUp(): void {
-    const path = this.#names.free();
-    const open = path === undefined ? undefined : this.#make(path, O_WRONLY);
-    if (path === undefined || open === undefined) return;
-    this.#writeTo(open, { offset: 0, length: 1 + this.#random.below(3000) });
-    this.#flush(open.ino, true);
-    const { mtime } = this.#user.stat(path);
-    this.#writeTo(open, { offset: 0, length: 1 });
-    this.#setAttributes(open.ino, { mtime });
-    this.#user.close(open);
+  /** Small files, one after the other: written, fsynced, changed without a trace if that is wanted, closed. */
+  #fsyncNew(count: number, isChanged: boolean): void {
+    for (let i = 0; i < count; i++) {
+      const path = this.#names.free();
+      const open = path === undefined ? undefined : this.#make(path, O_WRONLY);
+      if (path === undefined || open === undefined) return;
+      this.#writeTo(open, { offset: 0, length: 1 + this.#random.below(3000) });
+      this.#flush(open.ino, true);
+      const { mtime } = this.#user.stat(path);
+      if (isChanged) this.#writeTo(open, { offset: 0, length: 1 });
+      if (isChanged) this.#setAttributes(open.ino, { mtime });
+      this.#user.close(open);
+    }
   }
 
   #empty(): void {

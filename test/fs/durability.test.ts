@@ -10,9 +10,9 @@ function recordBarriers({ loose }: Fixture): void {
   const { namespace } = loose;
   const append = namespace.appendBarrier.bind(namespace);
   const flushed = namespace.barrierFlushed.bind(namespace);
-  namespace.appendBarrier = (lsn) => {
-    loose.backing.note('BARRIER');
-    return append(lsn);
+  namespace.appendBarrier = (...args) => {
+    loose.backing.note(args[1] === undefined ? 'BARRIER' : 'CLAIM');
+    return append(...args);
   };
   namespace.barrierFlushed = (lsn, outcome) => {
     loose.backing.note('rows');

@@ -2,77 +2,41 @@
  * A `Filesystem` without a mount, over real stores in a temporary folder: its clock stands still, its workers work when
  * they are told to, its disk fails on request, and it can be dropped as a kill would drop it.
  */
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BATCH_BUFFER_BYTES } from '../../aggregate/batch.ts';
+import { rangesHold } from '../../aggregate/claims.ts';
 import { compareContents } from '../../aggregate/compare.ts';
 import { packFiles } from '../../aggregate/pack_worker.ts';
 import { punch } from '../../aggregate/punch.ts';
 import { listResidents } from '../../aggregate/residents.ts';
-import { DataStore, type DataStoreOptions, formatVolume, listOwnFiles, makeOwnFiles } from '../../aggregate/store.ts';
+import { DataStore, formatVolume, listOwnFiles, makeOwnFiles } from '../../aggregate/store.ts';
 import { assert } from '../../base/assert.ts';
-import { type Backing, flushTarget, writeBackTarget, writeTarget } from '../../base/backing.ts';
+import { flushTarget, writeBackTarget, writeTarget } from '../../base/backing.ts';
 import { isErrno, type Result } from '../../base/errno.ts';
-import type { VolumeRow } from '../../base/layout.ts';
+import type { VolumeRow, WrittenRange } from '../../base/layout.ts';
 import { alignedBuffer } from '../../base/libc.ts';
 import type { Log } from '../../base/log.ts';
 import { PosixBacking } from '../../base/posix_backing.ts';
-import { type Clock, SystemClock, type Timespec } from '../../base/time.ts';
 import { type Ino, type Lsn, MIB, type VolumeId } from '../../base/units.ts';
 import type { FilesystemOptions } from '../../fs/core.ts';
 import { Filesystem } from '../../fs/filesystem.ts';
 import { OpenTable, type TableMemory } from '../../fs/open_table.ts';
-import type { ReadThreads } from '../../fs/reads/threads.ts';
 import type { AwaitedKind, WorkerDone, WorkerJob, WorkerJobs } from '../../fs/types.ts';
 import { Progress } from '../../mountd/fsck/progress.ts';
 import { runFsck } from '../../mountd/fsck/rounds.ts';
-import type { JournalShape } from '../../shard/journal/shape.ts';
-import {
-  type CheckpointOutcome,
-  checkpointDatabase,
-  formatNamespace,
-  type NamespaceOptions,
-  NamespaceStore,
-} from '../../shard/store.ts';
+import { type CheckpointOutcome, checkpointDatabase, formatNamespace, NamespaceStore } from '../../shard/store.ts';
 import { ClockedBacking } from './clocked_backing.ts';
+import type { LooseOptions } from './loose_options.ts';
 import { RecordingBacking } from './recording_backing.ts';
+import { StillClock } from './still_clock.ts';
+
+export type { LooseOptions } from './loose_options.ts';
+export { StillClock } from './still_clock.ts';
 
 export const STORE_ID = '7d0c3f0e-58d5-4e0b-9d39-1f3a6d2f9a11';
-
-/** Stands still until it is moved; wall time goes a microsecond on with each look, so that no two changes tie. */
-export class StillClock implements Clock {
-  readonly #start: number;
-  readonly #wall = new SystemClock();
-  #micros = 0;
-  ms = 1_000_000;
-  /** When set, wall time is the machine's, for what compares it with the times of files on disk. */
-  isWallReal = false;
-
-  /** Microseconds since 1970 at its start, default the machine's. */
-  constructor(start = Date.now() * 1000) {
-    this.#start = start;
-  }
-
-  now(): Timespec {
-    if (this.isWallReal) return this.#wall.now();
-    this.#micros += 1;
-    const micros = this.#start + this.#micros + (this.ms - 1_000_000) * 1000;
-    return { sec: Math.floor(micros / 1e6), nsec: (micros % 1e6) * 1000 };
-  }
-
-  lastTick(): Timespec {
-    return this.now();
-  }
-
-  monotonicMs(): number {
-    return this.ms;
-  }
-
-  advance(ms: number): void {
-    this.ms += ms;
-  }
-}
 
 /** Keeps what was logged as warning or error. */
 export class KeptLog implements Log {
@@ -92,30 +56,6 @@ export class KeptLog implements Log {
   has(part: string): boolean {
     return this.lines.some(({ message }) => message.includes(part));
   }
-}
-
-export interface LooseOptions {
-  readonly filesystem?: Partial<FilesystemOptions>;
-  readonly data?: DataStoreOptions;
-  readonly namespace?: Partial<NamespaceOptions>;
-  readonly shardCount?: number;
-  /** `dir` volumes, the first one hot, the others warm. Default 1. */
-  readonly volumes?: number;
-  /** Folder on a disk of its own; default a new one in the system's temporary folder. */
-  readonly folder?: string;
-  /** The disk; default this machine's. */
-  readonly disk?: Backing;
-  /** The store is there already: its volumes lie below `volumesFolder`, default `folder`. */
-  readonly isFormatted?: boolean;
-  readonly volumesFolder?: string;
-  readonly hashKey?: Uint8Array;
-  readonly journalShape?: JournalShape;
-  readonly clock?: StillClock;
-  readonly bootId?: string;
-  /** For packing, as `PackTools` wants it; default one of its own, which is never given back. */
-  readonly packBuffer?: Uint8Array;
-  /** Who answers READs; default the filesystem itself. */
-  readonly readThreads?: ReadThreads;
 }
 
 const OPTIONS: FilesystemOptions = {
@@ -147,6 +87,8 @@ export class KeptMemory implements TableMemory {
 }
 
 export class LooseFilesystem {
+  /** Claims read by all of them, and what became of them. */
+  static readonly claims = { held: 0, refused: 0 };
   readonly folder: string;
   readonly clock: StillClock;
   readonly log = new KeptLog();
@@ -266,7 +208,10 @@ export class LooseFilesystem {
       const untilMs = this.look();
       const urgent = this.#queue.filter(isUrgent);
       if (urgent.length === 0) return untilMs;
-      for (const job of urgent) this.#do(job);
+      while (urgent.length > 0) {
+        const [job] = urgent.splice(this.#options.nextUrgent?.(urgent.length) ?? 0, 1);
+        if (job !== undefined) this.#do(job);
+      }
     }
     throw new Error('Barriers do not end');
   }
@@ -428,6 +373,7 @@ export class LooseFilesystem {
       clock,
       backing,
       readOnly: wanted.readOnly,
+      holds: (ranges) => this.holds(ranges, wanted.readOnly),
       bootId: this.bootId,
       isTakeover: wanted.takeover === true,
       ballastBytes: 0,
@@ -440,6 +386,14 @@ export class LooseFilesystem {
       namespace.close();
       throw thrown;
     }
+  }
+
+  /** Whether a claim of the journal is true. */
+  holds(ranges: readonly WrittenRange[], readOnly: boolean): boolean {
+    const { volumes, backing } = this;
+    const isTrue = rangesHold(ranges, { volumes, storeId: STORE_ID, backing, readOnly });
+    LooseFilesystem.claims[isTrue ? 'held' : 'refused'] += 1;
+    return isTrue;
   }
 
   #serve(namespace: NamespaceStore, wanted: FilesystemOptions) {
