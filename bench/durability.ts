@@ -11,7 +11,7 @@ import { fsyncBesideStream } from './durability/fsync_beside_stream.ts';
 import { journalCost } from './durability/journal_cost.ts';
 import { pause } from './durability/pause.ts';
 
-const LOOP_GIB = 5;
+const LOOP_GIB = 26;
 
 const parent = process.env['PACSFS_BENCH_DIR'] ?? '/var/tmp';
 const folder = mkdtempSync(join(parent, 'pacsfs-durability-'));

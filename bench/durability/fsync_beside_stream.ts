@@ -16,7 +16,10 @@ const HERE = import.meta.dirname;
 const FILE_BYTES = 100_000;
 const ROUNDS = 4;
 const FILES_A_ROUND = 150;
-const STREAM_MIB = 1_024;
+/** A file that grows for as long as is measured: the writer is as fast as the disk. */
+const GROWING_MIB = 12_288;
+/** One that is removed and begun anew before the host has written much of it: as fast as memory. */
+const CACHED_MIB = 1_024;
 const TIMEOUT_MS = 300_000;
 
 interface Measured {
@@ -27,12 +30,19 @@ interface Measured {
 }
 
 export async function fsyncBesideStream(disk: Disk): Promise<void> {
+  await besideStream(disk, GROWING_MIB);
+  await besideStream(disk, CACHED_MIB);
+}
+
+async function besideStream(disk: Disk, streamMib: number): Promise<void> {
   const places = new Places(disk.folder);
   try {
     const found = { plain: empty(), mounted: empty() };
     for (let round = 0; round < ROUNDS; round++)
-      for (const place of ['plain', 'mounted'] as const) await measure(places, { place, round, into: found[place] });
-    console.log(`\nfsync of a new file of 100 KB beside one unbounded streaming writer, on ${disk.name}\n`);
+      for (const place of ['plain', 'mounted'] as const)
+        await measure(places, { place, round, streamMib, into: found[place] });
+    const what = `one unbounded streaming writer (${streamMib / 1024} GiB, then anew)`;
+    console.log(`\nfsync of a new file of 100 KB beside ${what}, on ${disk.name}\n`);
     console.log(row(['', 'fsync p50', 'p90', 'p99', 'max', 'whole p50', 'p99', 'streaming MB/s']));
     for (const [name, at] of [
       ['plain', found.plain],
@@ -56,10 +66,15 @@ export async function fsyncBesideStream(disk: Disk): Promise<void> {
 
 async function measure(
   places: Places,
-  at: { readonly place: 'plain' | 'mounted'; readonly round: number; readonly into: Measured },
+  at: {
+    readonly place: 'plain' | 'mounted';
+    readonly round: number;
+    readonly streamMib: number;
+    readonly into: Measured;
+  },
 ): Promise<void> {
   const root = at.place === 'plain' ? places.plain : places.mounted;
-  const stream = new Stream(join(root, 'stream'));
+  const stream = new Stream(join(root, 'stream'), at.streamMib);
   await stream.ready;
   const output = join(places.folder, 'times.json');
   const folder = join(root, `fsync${at.round}`);
@@ -88,8 +103,8 @@ class Stream {
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
 
-  constructor(path: string) {
-    this.#child = fork(join(HERE, 'stream.js'), [path, String(STREAM_MIB)]);
+  constructor(path: string, mib: number) {
+    this.#child = fork(join(HERE, 'stream.js'), [path, String(mib)]);
     this.#ended = new Promise((resolve) => this.#child.once('exit', () => resolve()));
     this.ready = new Promise((resolve) => {
       this.#child.on('message', (message) => {

@@ -155,7 +155,7 @@ export class Journal {
       const live = liveSegments(folder.used());
       const { segmentBytes } = folder;
       const { recentFrom: from, bootId } = options;
-      const kept: KeptSegments = { bytes: new Map(), end: undefined };
+      const kept: KeptSegments = { bytes: new Map(), from: from ?? (0 as Lsn), start: undefined, end: undefined };
       const recent = from === undefined ? undefined : scanRecent(live, { segmentBytes, from, bootId, kept });
       const found = recent ?? scanJournal(live, segmentBytes);
       if (found === undefined) {

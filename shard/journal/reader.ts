@@ -55,6 +55,9 @@ export function liveSegments(used: readonly Segment[]): Segment[] {
 export interface KeptSegments {
   /** By sequence. */
   readonly bytes: Map<number, Uint8Array>;
+  /** The first record that is wanted, and where it begins. */
+  readonly from: Lsn;
+  start: Omit<Place, 'chain'> | undefined;
   /** Frames up to here are whole; undefined while the scan goes on. */
   end: Place | undefined;
 }
@@ -67,6 +70,9 @@ export function* walk(segments: readonly Segment[], segmentBytes: number, kept?:
   for (const { file, header } of segments) {
     if (header === undefined) return;
     const { sequence, seed } = header;
+    // Of what was scanned, where to begin is known.
+    const start = kept?.end === undefined ? undefined : kept.start;
+    if (start !== undefined && sequence < start.sequence) continue;
     if (chain !== undefined && (sequence !== last + 1 || seed !== chain)) return;
     const before = kept?.bytes.get(sequence);
     const bytes = before ?? shared ?? new Uint8Array(segmentBytes);
@@ -77,7 +83,7 @@ export function* walk(segments: readonly Segment[], segmentBytes: number, kept?:
     const end = before === undefined ? undefined : kept?.end;
     chain = seed;
     last = sequence;
-    let offset = HEADER_BYTES;
+    let offset = start?.sequence === sequence ? start.offset : HEADER_BYTES;
     for (;;) {
       if (end !== undefined && !isBefore({ sequence, offset }, end)) return;
       const frame = frameAt(bytes, view, { at: offset, seed: end === undefined ? chain : undefined });
@@ -131,12 +137,14 @@ export function scanRecent(
 ): JournalScan | undefined {
   const { segmentBytes, from, bootId, kept } = options;
   const holding = segments.findLastIndex(({ header }) => header !== undefined && header.firstLsn <= from);
-  // Its first pieces may be in the one before.
-  const recent = segments.slice(Math.max(0, holding - 1));
+  // Of the record that was to come first its first pieces may be in the one before.
+  const isCut = segments[holding]?.header?.firstLsn === from;
+  const recent = segments.slice(Math.max(0, isCut ? holding - 1 : holding));
   const scan = scanJournal(recent, segmentBytes, kept);
   const isEnough = scan !== undefined && scan.damage === undefined && scan.torn === undefined;
   if (isEnough && bootId !== '' && scan.state.bootId === bootId) return scan;
   kept.bytes.clear();
+  kept.start = undefined;
   kept.end = undefined;
   return undefined;
 }
@@ -167,7 +175,11 @@ export function scanJournal(
     const isPiece = type === FIRST || type === MIDDLE;
     if (type === RECORD || isPiece || type === LAST) {
       if (lsn !== lastLsn + 1) break;
-      if (type === RECORD || type === FIRST) piece = { lsn, request: requestOf(payload) };
+      if (type === RECORD || type === FIRST) {
+        piece = { lsn, request: requestOf(payload) };
+        if (kept !== undefined && lsn >= kept.from)
+          kept.start ??= { sequence: after.sequence, offset: after.offset - FRAME_BYTES - payload.length };
+      }
       // What was asked for by a record that began before the first segment, the segment's head says.
       if (!isPiece && piece?.lsn === lsn && piece.request !== undefined) requests.push(piece.request);
       if (!isPiece) lastLsn = lsn;
@@ -195,7 +207,10 @@ export function scanJournal(
     if (type !== RESTATED) inPieces = isPiece;
     if (!inPieces) end = after;
   }
-  if (kept !== undefined) kept.end = end;
+  if (kept !== undefined) {
+    kept.start ??= end;
+    kept.end = end;
+  }
   return {
     state: { ...state, requests },
     lastLsn: lastLsn as Lsn,
