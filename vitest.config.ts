@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { FailuresReporter } from './test/support/failures_reporter.ts';
 
 // `*.test.ts` are unit tests, `*.sim.ts` seeded simulations, `*.mount.ts` need FUSE. Native modules (SQLite, koffi) and
 // mounts want a process of their own, and two cores want few of them at a time.
@@ -11,6 +12,6 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,
-    reporters: ['default'],
+    reporters: ['default', new FailuresReporter()],
   },
 });

@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { MNT_DETACH, mount, umount2 } from '../../base/libc.ts';
 import { startTicks } from '../../mountd/lock.ts';
 import { isWithin, type MountEntry, readMountTable } from '../../mountd/mount_table.ts';
@@ -19,8 +19,6 @@ export interface KnownProcess {
 }
 
 const CONNECTIONS = '/sys/fs/fuse/connections';
-/** What small_disk.ts runs; each may work on for a while when the test that started it is gone. */
-const DISK_PROGRAMS = ['dd', 'mkfs.ext4', 'mke2fs', 'losetup', 'mount', 'truncate'];
 const LIMIT_MS = 20_000;
 const ROUND_MS = 100;
 const DETACH_MS = 10_000;
@@ -89,7 +87,7 @@ export async function clearAway(folder: string, rounds = 1): Promise<boolean> {
 export function clearOnce(folder: string): boolean {
   const mounts = mountsBelow(folder);
   for (const entry of mounts) abortMount(entry);
-  const left = [...serversOf(folder), ...diskProgramsOf(folder)];
+  const left = programsOf(folder);
   for (const pid of left) kill(pid);
   removeRunFiles(folder);
   for (const { mountPoint } of mounts) umount2(mountPoint, MNT_DETACH);
@@ -106,10 +104,9 @@ function connectionFile({ device }: MountEntry, name: string): string {
   return path;
 }
 
-function diskProgramsOf(folder: string): number[] {
-  return processes(([program = '', ...words]) => {
-    return DISK_PROGRAMS.includes(basename(program)) && words.some((word) => word.includes(`${folder}/`));
-  });
+/** Who was told of something in it: servers, and programs that may work on for a while, or start one yet. */
+function programsOf(folder: string): number[] {
+  return processes((words) => words.some((word) => word.includes(`${folder}/`)));
 }
 
 /** Those whose command line fits; zombies have none. */
