@@ -188,6 +188,13 @@ export class StoreDatabases implements Databases {
     return least;
   }
 
+  /** The first record of which any of them has not committed all; infinite when there is none. */
+  get lackedFrom(): number {
+    let first = Number.POSITIVE_INFINITY;
+    for (const { file, backlog } of this.all) first = Math.min(first, file.lackedFrom, backlog.from);
+    return first;
+  }
+
   close(): void {
     for (const shard of this.shards) shard.file.close();
     this.system.file.close();

@@ -200,6 +200,11 @@ export class SqliteFile {
     return this.#neededFrom;
   }
 
+  /** First LSN in the open transaction: infinite when there is none. */
+  get lackedFrom(): number {
+    return this.#dirty ? this.#lowest : Number.POSITIVE_INFINITY;
+  }
+
   /** LSN of the last commit, whoever made it: for those who read what a daemon writes. */
   readLsn(): Lsn {
     return Number(this.#db.prepare("SELECT value FROM meta WHERE key = 'lsn'").pluck().get() ?? 0) as Lsn;
@@ -249,7 +254,7 @@ export class SqliteFile {
 
   /** All that was committed so far was moved into the database, durably, by whomever. */
   checkpointed(): void {
-    this.#neededFrom = this.#dirty ? this.#lowest : Number.POSITIVE_INFINITY;
+    this.#neededFrom = this.lackedFrom;
   }
 
   /**

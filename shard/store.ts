@@ -283,7 +283,7 @@ export class NamespaceStore extends StoreReader {
 
   /** Says in the journal: all up to `lsn` is durable, once `journalFlushTargets` are, and `ranges` besides. ENOSPC: no room. */
   appendBarrier(lsn: Lsn, ranges?: readonly WrittenRange[]): Result<void> {
-    const appended = this.#writable.appendBarrier(lsn, ranges);
+    const appended = this.#writable.appendBarrier(lsn, this.#databases.lackedFrom, ranges);
     if (appended === -E.ENOSPC.number) return E.ENOSPC;
     if (appended < 0) throw this.#journalFailure('append to', appended);
   }

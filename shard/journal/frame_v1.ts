@@ -12,6 +12,7 @@
  *             38 u8  length, store id
  *            508 u32 CRC32C of all before
  *
+ * BARRIER has u48 the first record that a database may lack when nothing but the process ends.
  * CLAIM is a BARRIER that counts once a BARRIER follows it, or while these bytes of aggregates are on the disk: u16 count, and
  * of each u16 volume, u48 aggregate, u48 offset, u32 length, u32 CRC32C.
  *
@@ -27,6 +28,7 @@ import { type CompletedRequest, getRequest, REQUEST_BYTES, setRequest } from './
 
 export const HEADER_BYTES = 512;
 export const FRAME_BYTES = 19;
+export const BARRIER_BYTES = FRAME_BYTES + 6;
 
 /** State of the store, written at each start of a daemon. */
 export const START = 1;
@@ -151,6 +153,18 @@ export function frameAt(
     end,
     checksum,
   };
+}
+
+/** A BARRIER: `lackedFrom` is the first record that a database may lack when nothing but the process ends. */
+export function encodeBarrier(lackedFrom: number): Uint8Array {
+  const bytes = new Uint8Array(BARRIER_BYTES);
+  setU48(viewOf(bytes), FRAME_BYTES, lackedFrom);
+  return bytes;
+}
+
+/** Undefined where a BARRIER does not say it. */
+export function lackedFromOf({ payload }: Frame): number | undefined {
+  return payload.length < 6 ? undefined : getU48(viewOf(payload), 0);
 }
 
 const RANGE_BYTES = 22;

@@ -16,8 +16,10 @@ import { journalLost, StoreError } from '../failure.ts';
 import { afterClaim } from './claim.ts';
 import {
   BARRIER,
+  BARRIER_BYTES,
   CLAIM,
   CUT,
+  encodeBarrier,
   encodeRanges,
   encodeState,
   FIRST,
@@ -67,7 +69,6 @@ const RETAIN_BYTES = 16 * 1024 * MIB;
 const BARRIER_ROOM = 512;
 
 export type { JournalOptions, Recovered } from './journal_options.ts';
-
 export class Journal {
   readonly #folder: SegmentFolder;
   readonly #log: Log;
@@ -86,8 +87,9 @@ export class Journal {
   #failed: number | undefined;
   /** LSN of the barrier appended last, and what is being flushed for each: segments and their writes until then. */
   #barrier = 0 as Lsn;
-  /** The last one, if it is a claim that nothing has confirmed. */
+  /** The last one, if it is a claim that nothing has confirmed; what the last one says of the databases. */
   #claimed: Lsn | undefined;
+  #lackedFrom = 0;
   readonly #taken = new Map<Lsn, ReadonlyMap<Segment, number>>();
   readonly #mirrors: JournalMirrors;
   /** The newest complete backup has everything below. */
@@ -99,7 +101,6 @@ export class Journal {
   readonly rebooted: boolean;
   /** Which records are missing, for the operator; undefined when all are there. */
   readonly lost: string | undefined;
-
   /** What the scan has read, for the first who reads records: the databases, which are brought up to it. */
   #kept: KeptSegments | undefined;
 
@@ -154,9 +155,9 @@ export class Journal {
     try {
       const live = liveSegments(folder.used());
       const { segmentBytes } = folder;
-      const { recentFrom: from, bootId } = options;
-      const kept: KeptSegments = { bytes: new Map(), from: from ?? (0 as Lsn), start: undefined, end: undefined };
-      const recent = from === undefined ? undefined : scanRecent(live, { segmentBytes, from, bootId, kept });
+      const { recentFrom: from = 0 as Lsn, reached: trusted = 0 as Lsn, bootId } = options;
+      const kept: KeptSegments = { bytes: new Map(), from, trusted, start: undefined, end: undefined };
+      const recent = from === 0 ? undefined : scanRecent(live, { segmentBytes, from, bootId, kept });
       const found = recent ?? scanJournal(live, segmentBytes);
       if (found === undefined) {
         folder.close();
@@ -398,14 +399,15 @@ export class Journal {
   }
 
   /**
-   * Says that everything up to `lsn`, data included, is durable once what `takeFlushTargets` names has been flushed; with
-   * `ranges`, which the caller flushes beside it, once these are, too.
+   * Says that everything up to `lsn`, data included, is durable once what `takeFlushTargets` names has been flushed, and
+   * `ranges`, if any; and from which record on a database may lack some (`StoreDatabases.lackedFrom`; 0: nobody knows).
    */
-  appendBarrier(lsn: Lsn, ranges?: readonly WrittenRange[]): number {
+  appendBarrier(lsn: Lsn, lackedFrom: number = 0, ranges?: readonly WrittenRange[]): number {
     assert(lsn <= this.#lastLsn, `Barrier up to ${lsn}, the last record is ${this.#lastLsn}`);
-    const bytes = ranges === undefined ? new Uint8Array(FRAME_BYTES) : encodeRanges(ranges);
+    this.#lackedFrom = Math.min(lackedFrom, this.#lastLsn + 1);
+    const bytes = ranges === undefined ? encodeBarrier(this.#lackedFrom) : encodeRanges(ranges);
     // Behind a claim there is room for the barrier that confirms it: no record takes the last bytes of a segment.
-    const needed = bytes.length + (ranges === undefined ? 0 : FRAME_BYTES);
+    const needed = bytes.length + (ranges === undefined ? 0 : BARRIER_BYTES);
     if (this.#place.offset + needed > this.#folder.segmentBytes) {
       const next = this.#nextSegment();
       if (next < 0) return next;
@@ -432,7 +434,7 @@ export class Journal {
     for (const taken of this.#taken.keys()) if (taken <= lsn) this.#taken.delete(taken);
     if (lsn > this.#durable) this.#durable = lsn;
     // A claim was true: confirmed, durably with the next barrier, before which no byte of its ranges is let go.
-    return this.#claimed === lsn ? this.appendBarrier(lsn) : 0;
+    return this.#claimed === lsn ? this.appendBarrier(lsn, this.#lackedFrom) : 0;
   }
 
   /** Makes what was appended durable, here and now. */

@@ -18,10 +18,12 @@ import {
   HEADER_BYTES,
   type JournalState,
   LAST,
+  lackedFromOf,
   MIDDLE,
   RECORD,
   RESTATED,
 } from './frame_v1.ts';
+import { type Passed, passOver, RecordPlaces } from './passing.ts';
 import { type CompletedRequest, decodeRecord, getRequest, type JournalRecord, type Wants } from './record_codec.ts';
 import type { Segment } from './segments.ts';
 
@@ -40,6 +42,12 @@ export interface WalkedFrame {
   readonly after: Place;
 }
 
+/** In the place of many frames: what was passed over. */
+export interface WalkedOver {
+  readonly passed: Passed;
+  readonly after: Place;
+}
+
 /** The segments that recovery looks at: those from the newest one's `oldest` on, without a gap. */
 export function liveSegments(used: readonly Segment[]): Segment[] {
   const newest = used.at(-1)?.header;
@@ -55,8 +63,10 @@ export function liveSegments(used: readonly Segment[]): Segment[] {
 export interface KeptSegments {
   /** By sequence. */
   readonly bytes: Map<number, Uint8Array>;
-  /** The first record that is wanted, and where it begins. */
+  /** The first record that is wanted, and the last one that a database has. */
   readonly from: Lsn;
+  readonly trusted: Lsn;
+  /** Where what is wanted begins. */
   start: Omit<Place, 'chain'> | undefined;
   /** Frames up to here are whole; undefined while the scan goes on. */
   end: Place | undefined;
@@ -64,9 +74,19 @@ export interface KeptSegments {
 
 /** A frame's payload is good until the next frame is asked for. Throws `StoreError` for a segment that cannot be read. */
 export function* walk(segments: readonly Segment[], segmentBytes: number, kept?: KeptSegments): Generator<WalkedFrame> {
+  for (const step of walkOver(segments, segmentBytes, { kept })) if ('frame' in step) yield step;
+}
+
+/** As `walk`; with `places`, which gets those of all records, what may be passed over is. */
+export function* walkOver(
+  segments: readonly Segment[],
+  segmentBytes: number,
+  { kept, places }: { readonly kept: KeptSegments | undefined; readonly places?: RecordPlaces | undefined },
+): Generator<WalkedFrame | WalkedOver> {
   const shared = kept === undefined ? new Uint8Array(segmentBytes) : undefined;
   let chain: number | undefined;
   let last = -1;
+  let lastLsn = -1;
   for (const { file, header } of segments) {
     if (header === undefined) return;
     const { sequence, seed } = header;
@@ -74,6 +94,7 @@ export function* walk(segments: readonly Segment[], segmentBytes: number, kept?:
     const start = kept?.end === undefined ? undefined : kept.start;
     if (start !== undefined && sequence < start.sequence) continue;
     if (chain !== undefined && (sequence !== last + 1 || seed !== chain)) return;
+    if (chain === undefined) lastLsn = header.firstLsn - 1;
     const before = kept?.bytes.get(sequence);
     const bytes = before ?? shared ?? new Uint8Array(segmentBytes);
     if (before === undefined) readSegment(file, bytes);
@@ -86,8 +107,17 @@ export function* walk(segments: readonly Segment[], segmentBytes: number, kept?:
     let offset = start?.sequence === sequence ? start.offset : HEADER_BYTES;
     for (;;) {
       if (end !== undefined && !isBefore({ sequence, offset }, end)) return;
+      const trusted = kept?.trusted ?? 0;
+      const passed = places && passOver(bytes, view, { sequence, offset, lastLsn, trusted, places });
+      if (passed !== undefined) {
+        ({ offset, chain, lastLsn } = passed);
+        yield { passed, after: { sequence, offset, chain } };
+      }
       const frame = frameAt(bytes, view, { at: offset, seed: end === undefined ? chain : undefined });
       if (frame === undefined) break;
+      const { type, lsn } = frame;
+      if (places !== undefined && (type === RECORD || type === FIRST)) places.add(lsn, sequence, offset);
+      if (type === RECORD || type === LAST || type === CUT) lastLsn = lsn;
       offset = frame.end;
       chain = frame.checksum;
       yield { frame, after: { sequence, offset, chain } };
@@ -169,17 +199,28 @@ export function scanJournal(
   let claim: Claim | undefined;
   let inPieces = false;
   let piece: { readonly lsn: number; readonly request: CompletedRequest | undefined } | undefined;
-  for (const { frame, after } of walk(segments, segmentBytes, kept)) {
-    const { type, lsn, payload } = frame;
+  const places = kept === undefined ? undefined : new RecordPlaces();
+  let lackedFrom = 0;
+  for (const step of walkOver(segments, segmentBytes, { kept, places })) {
+    const { after } = step;
     reached = after;
+    if ('passed' in step) {
+      const { passed } = step;
+      lastLsn = passed.lastLsn;
+      barrierLsn = Math.max(barrierLsn, passed.barrierLsn);
+      lackedFrom = Math.max(lackedFrom, passed.lackedFrom);
+      if (claim !== undefined && claim.lsn <= barrierLsn) claim = undefined;
+      requests.push(...passed.requests);
+      inPieces = false;
+      end = after;
+      continue;
+    }
+    const { frame } = step;
+    const { type, lsn, payload } = frame;
     const isPiece = type === FIRST || type === MIDDLE;
     if (type === RECORD || isPiece || type === LAST) {
       if (lsn !== lastLsn + 1) break;
-      if (type === RECORD || type === FIRST) {
-        piece = { lsn, request: requestOf(payload) };
-        if (kept !== undefined && lsn >= kept.from)
-          kept.start ??= { sequence: after.sequence, offset: after.offset - FRAME_BYTES - payload.length };
-      }
+      if (type === RECORD || type === FIRST) piece = { lsn, request: requestOf(payload) };
       // What was asked for by a record that began before the first segment, the segment's head says.
       if (!isPiece && piece?.lsn === lsn && piece.request !== undefined) requests.push(piece.request);
       if (!isPiece) lastLsn = lsn;
@@ -188,7 +229,8 @@ export function scanJournal(
       if (ranges === undefined) break;
       claim = { lsn, end: after, ranges };
     } else if (type !== RESTATED || !inPieces) {
-      if (type !== BARRIER) {
+      if (type === BARRIER) lackedFrom = Math.max(lackedFrom, lackedFromOf(frame) ?? 0);
+      else {
         const found = decodeState(frame);
         if (found === undefined) break;
         state = found;
@@ -197,6 +239,7 @@ export function scanJournal(
       if (type === CUT) {
         cuts.push({ place: after, lsn });
         lastLsn = lsn;
+        places?.cut(lsn);
       }
       // One at the head of a segment may know of less than a barrier just before it.
       barrierLsn = type === CUT ? lsn : Math.max(barrierLsn, lsn);
@@ -208,7 +251,9 @@ export function scanJournal(
     if (!inPieces) end = after;
   }
   if (kept !== undefined) {
-    kept.start ??= end;
+    // What no barrier covers is wanted in any case: what it names is to be flushed.
+    const wanted = Math.min(Math.max(kept.from, lackedFrom), barrierLsn + 1);
+    kept.start = places?.first(wanted) ?? end;
     kept.end = end;
   }
   return {

@@ -105,7 +105,7 @@ class Life {
 
   #barrier(isWhole: boolean): void {
     const lsn = (this.#durable + this.#random.below(this.#last - this.#durable + 1)) as Lsn;
-    expect(this.#journal.appendBarrier(lsn)).toBe(0);
+    expect(this.#journal.appendBarrier(lsn, this.#released)).toBe(0);
     if (this.#random.below(2) === 0 && this.#last > 2) this.#append();
     const targets = this.#journal.takeFlushTargets();
     if (!isWhole) targets.pop();
@@ -140,6 +140,7 @@ class Life {
       segments: 4,
       // As for a daemon that takes over: it decides by itself whether that is enough.
       recentFrom: this.#random.below(2) === 0 ? (this.#released as Lsn) : undefined,
+      reached: (this.#random.below(2) === 0 ? Math.max(0, this.#released - 1) : this.#durable) as Lsn,
     });
     if (isErrno(journal)) throw new Error(`No journal: ${journal.name}`);
     if (this.#hasMirror) journal.follow({ paths: [MIRROR], known: [] }, () => {});
