@@ -166,10 +166,9 @@ export function scanRecent(
   options: { readonly segmentBytes: number; readonly from: Lsn; readonly bootId: string; readonly kept: KeptSegments },
 ): JournalScan | undefined {
   const { segmentBytes, from, bootId, kept } = options;
-  const holding = segments.findLastIndex(({ header }) => header !== undefined && header.firstLsn <= from);
-  // Of the record that was to come first its first pieces may be in the one before.
-  const isCut = segments[holding]?.header?.firstLsn === from;
-  const recent = segments.slice(Math.max(0, isCut ? holding - 1 : holding));
+  // Pieces of the record that was to come first in a segment may be in those before.
+  const holding = segments.findLastIndex(({ header }) => header !== undefined && header.firstLsn < from);
+  const recent = segments.slice(Math.max(0, holding));
   const scan = scanJournal(recent, segmentBytes, kept);
   const isEnough = scan !== undefined && scan.damage === undefined && scan.torn === undefined;
   if (isEnough && bootId !== '' && scan.state.bootId === bootId) return scan;
