@@ -23,7 +23,7 @@ export function rangesHold(ranges: readonly WrittenRange[], options: ClaimOption
   const opened = openVolumes(volumes, { storeId, backing });
   if (isErrno(opened)) return true;
   for (const { volume, aggregate, offset, length, checksum } of ranges) {
-    const file = opened.present.get(volume)?.openAggregate(aggregate, { write: !readOnly });
+    const file = opened.present.get(volume)?.openAggregate(aggregate);
     if (file === undefined || isErrno(file)) continue;
     try {
       const bytes = new Uint8Array(length);

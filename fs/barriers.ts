@@ -15,6 +15,7 @@ import { assert } from '../base/assert.ts';
 import type { FlushTarget } from '../base/backing.ts';
 import { E, type Errno, isErrno, type Result } from '../base/errno.ts';
 import type { Lsn } from '../base/units.ts';
+import type { FlushOutcome } from '../shard/journal/flush_outcome.ts';
 import type { Core } from './core.ts';
 import type { FlushJobs } from './flush_jobs.ts';
 import { PunchJobs } from './punch_jobs.ts';
@@ -249,6 +250,9 @@ export class Barriers {
     }
     this.#underWay = undefined;
     this.#fail(barrier, 'Cannot flush what was packed');
+    // Told once by the host: nobody may believe another flush of it.
+    if (journal !== undefined)
+      this.#core.namespace.barrierFlushed(barrier.lsn, told(journal, outcomes.slice(targets.length)), false);
   }
 
   #flushJournal(barrier: Barrier): void {
@@ -271,8 +275,7 @@ export class Barriers {
 
   #journalFlushed(barrier: Barrier, journal: readonly FlushTarget[], outcomes: readonly number[]): void {
     // A journal of the store's own that cannot be flushed ends the daemon, one in another folder is written no more.
-    const told = journal.map((target, i) => ({ target, outcome: outcomes[i] ?? -E.EIO.number }));
-    this.#core.namespace.barrierFlushed(barrier.lsn, told);
+    this.#core.namespace.barrierFlushed(barrier.lsn, told(journal, outcomes));
     this.#underWay = undefined;
     this.#finish(barrier, true);
   }
@@ -302,4 +305,8 @@ export class Barriers {
     for (const listener of barrier.listeners) listener();
     return outcome;
   }
+}
+
+function told(targets: readonly FlushTarget[], outcomes: readonly number[]): FlushOutcome[] {
+  return targets.map((target, i) => ({ target, outcome: outcomes[i] ?? -E.EIO.number }));
 }

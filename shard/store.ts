@@ -295,14 +295,15 @@ export class NamespaceStore extends StoreReader {
 
   /**
    * What has come of the targets of the barrier up to `lsn`: one outcome (0 or -errno) for all, or each with its own. One of
-   * the store's own journal that failed breaks the store; one of another folder ends the journal there.
+   * the store's own journal that failed breaks the store; one of another folder ends the journal there. Nothing else is
+   * done where the barrier is not complete all the same.
    */
-  barrierFlushed(lsn: Lsn, outcomes: number | readonly FlushOutcome[]): void {
+  barrierFlushed(lsn: Lsn, outcomes: number | readonly FlushOutcome[], isComplete = true): void {
     const drop = (path: string, error: number) => this.#writable.dropMirror(path, error);
     const outcome = typeof outcomes === 'number' ? outcomes : ownOutcome(outcomes, journalPath(this.#folder), drop);
-    const flushed = this.#writable.flushed(lsn, outcome);
-    if (flushed < 0) throw this.#journalFailure('flush', outcome);
-    this.#committer.barrierDone(lsn);
+    const flushed = isComplete || outcome < 0 ? this.#writable.flushed(lsn, outcome) : 0;
+    if (flushed < 0) throw this.#journalFailure('flush', outcome < 0 ? outcome : flushed);
+    if (isComplete) this.#committer.barrierDone(lsn);
   }
 
   // ---- The databases' cycle, in steps ----

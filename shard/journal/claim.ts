@@ -25,8 +25,8 @@ export function afterClaim(scan: JournalScan, options: JournalOptions): JournalS
   const { bootId, holds, log, reached = 0 } = options;
   const { claim, state } = scan;
   if (claim === undefined || (bootId !== '' && bootId === state.bootId)) return scan;
-  // No database commits what a barrier covers before it is complete.
-  const isTrue = reached >= claim.lsn || (holds?.(claim.ranges) ?? true);
+  // No database commits what a barrier covers before it is complete: one that is beyond the last one has seen this one.
+  const isTrue = reached > scan.barrierLsn || (holds?.(claim.ranges) ?? true);
   if (!isTrue) log.warn({ lsn: claim.lsn }, 'The last barrier does not count: what it covers had not reached the disk');
   return isTrue ? granted(scan) : scan;
 }

@@ -81,7 +81,6 @@ export class Journal {
   #state: JournalState;
   #lastLsn: Lsn;
   #durable: Lsn;
-  /** First segment that recovery may need. */
   #oldest: number;
   #cuts: readonly Cut[];
   #failed: number | undefined;
@@ -94,7 +93,6 @@ export class Journal {
   readonly #mirrors: JournalMirrors;
   /** The newest complete backup has everything below. */
   #backupLsn = 0;
-  /** Records from here on are being read: `hold`. */
   readonly #holds = new Holds();
   /** Records that were dropped by this open, and whether the machine was booted since the last START. */
   readonly dropped: number;
@@ -176,7 +174,6 @@ export class Journal {
     }
   }
 
-  /** LSN of the last record. */
   get lsn(): Lsn {
     return this.#lastLsn;
   }
@@ -323,7 +320,6 @@ export class Journal {
     return encodeState({ ...this.#state, requests: this.#requests.all() }, FRAME_BYTES).length;
   }
 
-  /** Seals and writes the frame that stands in the encoder's buffer. */
   #write(type: number, lsn: Lsn, part: { readonly at: number; readonly end: number }): number {
     return this.#writeFrame(this.#encoder, { type, lsn, ...part });
   }
@@ -404,6 +400,8 @@ export class Journal {
    */
   appendBarrier(lsn: Lsn, lackedFrom: number = 0, ranges?: readonly WrittenRange[]): number {
     assert(lsn <= this.#lastLsn, `Barrier up to ${lsn}, the last record is ${this.#lastLsn}`);
+    // Recovery looks at the last claim only.
+    if (ranges !== undefined && this.#claimed !== undefined) return -E.ENOSPC.number;
     this.#lackedFrom = Math.min(lackedFrom, this.#lastLsn + 1);
     const bytes = ranges === undefined ? encodeBarrier(this.#lackedFrom) : encodeRanges(ranges);
     // Behind a claim there is room for the barrier that confirms it: no record takes the last bytes of a segment.
@@ -413,9 +411,10 @@ export class Journal {
       if (next < 0) return next;
     }
     this.#barrier = lsn;
-    this.#claimed = ranges === undefined ? undefined : lsn;
     const type = ranges === undefined ? BARRIER : CLAIM;
-    return this.#writeFrame({ bytes, view: viewOf(bytes) }, { type, lsn, at: 0, end: bytes.length });
+    const written = this.#writeFrame({ bytes, view: viewOf(bytes) }, { type, lsn, at: 0, end: bytes.length });
+    if (written === 0) this.#claimed = ranges === undefined ? undefined : lsn;
+    return written;
   }
 
   /** What has to be flushed for the last barrier; whoever takes them reports with `flushed`. */
@@ -434,7 +433,8 @@ export class Journal {
     for (const taken of this.#taken.keys()) if (taken <= lsn) this.#taken.delete(taken);
     if (lsn > this.#durable) this.#durable = lsn;
     // A claim was true: confirmed, durably with the next barrier, before which no byte of its ranges is let go.
-    return this.#claimed === lsn ? this.appendBarrier(lsn, this.#lackedFrom) : 0;
+    const confirmed = this.#claimed === lsn ? this.appendBarrier(lsn, this.#lackedFrom) : 0;
+    return confirmed === -E.ENOSPC.number ? 0 : confirmed;
   }
 
   /** Makes what was appended durable, here and now. */

@@ -139,4 +139,39 @@ describe('a barrier whose data are copies that fsyncs have asked for', () => {
     expect(loose.backing.history.some((entry) => entry.startsWith('flush aggregates'))).toBe(true);
     expect(user.text('second')).toBe('contents of second');
   });
+
+  test('is complete though a full disk does not take its confirmation; the next one claims nothing', () => {
+    const fixture = watched();
+    const { loose, user } = fixture;
+    const file = user.create('second', O_WRONLY);
+    user.write(file, 'contents of second');
+    const answer = user.fsync(file.ino);
+    loose.look();
+    loose.work(({ kind }) => kind === 'pack');
+    loose.look();
+    loose.backing.arm({ kind: 'write', error: E.ENOSPC, path: 'journal', times: 1 });
+    loose.tick();
+    expect([answer.outcome(), loose.filesystem.status().broken]).toEqual([undefined, undefined]);
+    user.close(file);
+    const claims = ['third', 'fourth'].map((name) => {
+      loose.backing.clear();
+      fsynced(fixture, name);
+      return told(fixture)
+        .filter((entry) => /CLAIM|BARRIER/.test(entry))
+        .at(-1);
+    });
+    expect(claims).toEqual(['BARRIER', 'CLAIM of 1']);
+  });
+
+  test('a flush of the journal that fails beside one of the data is heard, too', () => {
+    const fixture = watched();
+    const { loose, user } = fixture;
+    const file = user.create('lost', O_WRONLY);
+    user.write(file, 'contents');
+    loose.backing.arm({ kind: 'flush', error: E.EIO, path: 'aggregates', times: 1 });
+    loose.backing.arm({ kind: 'flush', error: E.EIO, path: 'journal', times: 1 });
+    user.fsync(file.ino);
+    expect(() => loose.tick()).toThrow('Cannot flush the journal');
+    loose.kill();
+  });
 });
