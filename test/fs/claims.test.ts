@@ -28,6 +28,17 @@ function fsynced({ loose, user }: Fixture, name: string): void {
   user.close(file);
 }
 
+/** An fsync of `second` whose claim stands in the journal, and of which nothing has been flushed. */
+function claim({ loose, user }: Fixture) {
+  const file = user.create('second', O_WRONLY);
+  user.write(file, 'contents of second');
+  const answer = user.fsync(file.ino);
+  loose.look();
+  loose.work(({ kind }) => kind === 'pack');
+  loose.look();
+  return { file, answer };
+}
+
 const told = ({ loose }: Fixture) =>
   loose.backing.history.filter((entry) => /^(CLAIM|BARRIER|flush (aggregates|.*journal))/.test(entry));
 
@@ -101,14 +112,9 @@ describe('a barrier whose data are copies that fsyncs have asked for', () => {
   test('counts after a power cut only if they are there', () => {
     for (const isThere of [true, false]) {
       const fixture = watched();
-      const { loose, user } = fixture;
-      const file = user.create('second', O_WRONLY);
-      user.write(file, 'contents of second');
+      const { loose } = fixture;
       const { durableLsn } = loose.namespace;
-      user.fsync(file.ino);
-      loose.look();
-      loose.work(({ kind }) => kind === 'pack');
-      loose.look();
+      claim(fixture);
       expect(loose.jobs.filter(({ kind }) => kind === 'flush').length).toBe(2);
       const claimed = loose.namespace.lsn;
       // Neither flush has been done: what the disk has of the data is a matter of luck.
@@ -122,13 +128,8 @@ describe('a barrier whose data are copies that fsyncs have asked for', () => {
   test('on the same boot is made anew: nobody knows whether its data was flushed', () => {
     const fixture = watched();
     const { loose, user } = fixture;
-    const file = user.create('second', O_WRONLY);
-    user.write(file, 'contents of second');
     const { durableLsn } = loose.namespace;
-    user.fsync(file.ino);
-    loose.look();
-    loose.work(({ kind }) => kind === 'pack');
-    loose.look();
+    claim(fixture);
     const claimed = loose.namespace.lsn;
     loose.kill();
     loose.open();
@@ -143,12 +144,7 @@ describe('a barrier whose data are copies that fsyncs have asked for', () => {
   test('is complete though a full disk does not take its confirmation; the next one claims nothing', () => {
     const fixture = watched();
     const { loose, user } = fixture;
-    const file = user.create('second', O_WRONLY);
-    user.write(file, 'contents of second');
-    const answer = user.fsync(file.ino);
-    loose.look();
-    loose.work(({ kind }) => kind === 'pack');
-    loose.look();
+    const { file, answer } = claim(fixture);
     loose.backing.arm({ kind: 'write', error: E.ENOSPC, path: 'journal', times: 1 });
     loose.tick();
     expect([answer.outcome(), loose.filesystem.status().broken]).toEqual([undefined, undefined]);
