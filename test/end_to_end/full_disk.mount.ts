@@ -103,7 +103,8 @@ describe('a full disk', () => {
     "is nobody's whose handles are passed through: deletes find room beside writers that never stop",
     LONG,
     async () => {
-      const { made, act } = await onDisk(64);
+      // So large that many are passed through before it is nearly full.
+      const { made, act } = await onDisk(96);
       const first = await act('fill', 'a', '200000');
       expect(first['made']).toBeGreaterThan(80);
       const opened = async (): Promise<number> =>

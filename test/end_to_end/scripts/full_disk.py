@@ -53,7 +53,7 @@ def fill(folder, size):
     for index, handle in enumerate(handles):
         data, length = contents(f"open-{index}", 12_000_000), 0
         step = 100_000
-        while step >= 1000:
+        while step >= 1000 and length < len(data):
             try:
                 length += os.write(handle, data[length : length + step])
             except OSError as error:
