@@ -6,8 +6,8 @@ import type { DaemonProcess } from './daemon_process.ts';
 
 /** After a daemon has begun to serve: what waited for it comes first. */
 const FIRST_DELAY_MS = 500;
-/** After the first one, whose mount may be a short one: starting a spare takes a second of processor time. */
-export const MOUNT_DELAY_MS = 2_000;
+/** After the first one, whose mount may be a short one, as scripts make them: a spare takes a second of processor time. */
+export const MOUNT_DELAY_MS = 10_000;
 /** After a spare has died of itself: something is wrong with this machine, and the next one may fare no better. */
 const AGAIN_DELAY_MS = 10_000;
 

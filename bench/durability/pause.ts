@@ -12,6 +12,8 @@ const KILLS = 10;
 const CLIENTS = 6;
 /** Between two kills: long enough that one has nothing to do with the other. */
 const BETWEEN_MS = 4_000;
+/** After a mount a spare daemon is started 10 s later, and ready after some more. */
+const SPARE_MS = 13_000;
 const FOLDERS = 40;
 const COMMAND_MS = 3_600_000;
 
@@ -25,7 +27,7 @@ export async function pause(folder: string, of: { files: number; store?: string;
     const clients = Array.from({ length: CLIENTS }, (_, seed) => startClient(mountPoint, seed));
     await Promise.all(clients.map(({ ready }) => ready));
     const kills: number[] = [];
-    await sleep(BETWEEN_MS);
+    await sleep(SPARE_MS);
     for (let kill = 0; kill < KILLS; kill++) {
       kills.push(killDaemon(store));
       await sleep(BETWEEN_MS + ((kill * 137) % 1_000));
