@@ -44,7 +44,9 @@ const request = JSON.parse(process.argv[2] ?? '') as DaemonRequest;
 const log = createLog({ name: 'daemon', stream: logStream });
 const wakeFd = eventfd();
 const bell = new Bell(wakeFd);
-/** Started once the mount answers: until then they would only take time from the control thread. */
+/** Who has no task after so long is a spare, and has time to start its other threads as well. */
+const SPARE_MS = 500;
+/** Started once the mount answers, or ahead: in between they would only take time from the control thread. */
 let startWorkers: (() => void) | undefined;
 let workers: readonly Worker[] = [];
 let service: Service | undefined;
@@ -244,7 +246,9 @@ function run(): void {
     isStopping = true;
     control.post({ kind: 'stop' });
   };
+  const spareTimer = setTimeout(() => startWorkers?.(), SPARE_MS);
   process.on('message', (message: SupervisorToDaemon) => {
+    clearTimeout(spareTimer);
     if (message.kind === 'begin') begin(message.service, control).catch(cannotBegin);
     else if (message.kind === 'mounted') control.post({ kind: 'mounted' });
     else stop();
