@@ -1,12 +1,13 @@
 /** `pacsfs tier explain PATH`: which rule of the policy applies to a file, why earlier ones do not, and when it acts. */
-import { lstat } from 'node:fs/promises';
 import { relative } from 'node:path';
+import { timespecFromNs } from '../../base/time.ts';
 import { type Explanation, explain, explanationText } from '../../tiering/policy/explain.ts';
 import type { FileFacts } from '../../tiering/policy/facts.ts';
 import { readConfig, volumeRows } from '../config.ts';
-import { Failure, failureOf } from '../failure.ts';
+import { Failure } from '../failure.ts';
 import { askLive, daemonOf } from '../live_daemon.ts';
 import { print, printJson } from '../output.ts';
+import { patientStat } from '../patient_stat.ts';
 import { resolveOutsideMounts, resolveTarget } from '../target.ts';
 import { momentOf } from '../tiering/moment.ts';
 import { readPolicy } from '../tiering/policy_file.ts';
@@ -39,9 +40,7 @@ export async function explainTier(path: string, options: TierExplainOptions): Pr
 
 async function factsAt(path: string, store: string): Promise<FileFacts> {
   const daemon = daemonOf(path, { withinMount: true });
-  const stat = await lstat(path).catch((thrown: unknown) => {
-    throw failureOf(`look at ${path}`, thrown);
-  });
+  const stat = await patientStat(path);
   if (!stat.isFile()) throw new Failure(`Cannot explain ${path}: it is not a file; policies move files only`);
   const call = { method: 'GET', path: `/inode/${stat.ino}`, timeoutMs: TIMEOUT_MS } as const;
   const placed = (await askLive(daemon, call)) as Placed;
@@ -51,15 +50,20 @@ async function factsAt(path: string, store: string): Promise<FileFacts> {
   const inMount = new TextEncoder().encode(relative(mountPoint, resolveOutsideMounts(path)));
   return {
     path: () => inMount,
-    size: stat.size,
-    storedBytes: stat.blocks * 512,
-    mtimeSec: Math.floor(stat.mtimeMs / 1000),
-    atimeSec: Math.floor(stat.atimeMs / 1000),
-    uid: stat.uid,
-    gid: stat.gid,
+    size: Number(stat.size),
+    storedBytes: Number(stat.blocks) * 512,
+    mtimeSec: secondsOf(stat.mtimeNs),
+    atimeSec: secondsOf(stat.atimeNs),
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
     project: placed.project,
     isPinned: placed.pinned,
     place,
     recalledSec: undefined,
   };
+}
+
+/** Times before 1970 are rounded down, too. */
+function secondsOf(ns: bigint): number {
+  return timespecFromNs(ns).sec;
 }
