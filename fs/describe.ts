@@ -23,6 +23,7 @@ export interface InodeDescription {
   readonly ownFile: string | undefined;
   readonly settled: boolean;
   readonly pinned: boolean;
+  readonly project: number;
   readonly extents: readonly ShownExtent[];
   /** Directories only. */
   readonly entries: number | undefined;
@@ -53,6 +54,7 @@ export function describeInode(core: Core, ino: Ino): Result<InodeDescription> {
     ownFile: inode.own === undefined ? undefined : `own/${inode.own.start}/${inode.own.number}`,
     settled: (inode.flags & FLAG_UNSETTLED) === 0,
     pinned: (inode.flags & FLAG_PINNED) !== 0,
+    project: inode.project,
     extents: shownExtents(core, inode),
     entries: isDirectory ? core.namespace.totals(inode).entries : undefined,
     partitions: isDirectory ? bits(inode.partitions) : undefined,

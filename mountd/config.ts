@@ -4,49 +4,21 @@
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { LineCounter, parseDocument, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 import { E, errnoFromThrown, errnoOf } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
+import { count, flawText, readSettings, size } from '../base/settings.ts';
+import { formatSize } from '../base/sizes.ts';
 import { GIB, MIB, volumeId } from '../base/units.ts';
 import { SPLIT_AT, SPLIT_AT_LEAST } from '../shard/split_rules.ts';
 import { Failure, failureOf } from './failure.ts';
-import { formatSize, parseSize } from './sizes.ts';
 import { configPath } from './store_paths.ts';
 
 /** Version of store.yaml and with it of the whole store; a newer one is refused. */
 export const STORE_VERSION = 1;
 export const MAX_SHARDS = 256;
 const SEGMENT_BYTES = 4 * MIB;
-
-function size(bounds: { least: number; most: number; multiple?: number }) {
-  return z.union([z.number(), z.string()]).transform((value, context) => {
-    const bytes = typeof value === 'number' ? value : parseSize(value);
-    const multiple = bounds.multiple ?? 1;
-    if (bytes === undefined || !Number.isSafeInteger(bytes)) {
-      context.addIssue({ code: 'custom', message: `'${value}' is no size, expected one like '8 MiB' or 8388608` });
-    } else if (bytes < bounds.least || bytes > bounds.most) {
-      const range = `${formatSize(bounds.least)} to ${formatSize(bounds.most)}`;
-      context.addIssue({ code: 'custom', message: `${formatSize(bytes)} found, expected ${range}` });
-    } else if (bytes % multiple !== 0) {
-      context.addIssue({
-        code: 'custom',
-        message: `${formatSize(bytes)} found, expected a multiple of ${formatSize(multiple)}`,
-      });
-    } else {
-      return bytes;
-    }
-    return z.NEVER;
-  });
-}
-
-function count(bounds: { least: number; most: number }) {
-  return z
-    .number()
-    .int()
-    .min(bounds.least, { error: (issue) => `${issue.input} found, expected at least ${bounds.least}` })
-    .max(bounds.most, { error: (issue) => `${issue.input} found, expected at most ${bounds.most}` });
-}
 
 const optionsSchema = z.strictObject({
   /** Settled files up to this are packed; 0 packs nothing. */
@@ -135,37 +107,19 @@ export function readConfig(store: string): StoreConfig {
 
 /** `path` is for messages only. */
 export function parseConfig(text: string, path: string): StoreConfig {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const flaw = document.errors[0];
-  if (flaw !== undefined)
-    throw new Failure(`Cannot use ${path}, line ${lines.linePos(flaw.pos[0]).line}: ${flaw.message}`);
-  let raw: unknown;
-  try {
-    raw = document.toJS();
-  } catch (error) {
-    // An alias without its anchor, or too many of them.
-    throw failureOf(`use ${path}`, error);
-  }
+  const read = readSettings(text, storeSchema, {
+    before: newerFormat,
+    unknownWord: 'see `pacsfs config show` for the known ones',
+  });
+  if ('flaws' in read) throw new Failure(`Cannot use ${path}, ${flawText(read.flaws[0], 'store')}`);
+  checkVolumes(read.value, path);
+  return read.value;
+}
+
+function newerFormat(raw: unknown): string | undefined {
   const version = typeof raw === 'object' && raw !== null && 'version' in raw ? raw.version : undefined;
-  if (typeof version === 'number' && version > STORE_VERSION) {
-    throw new Failure(
-      `Cannot use ${path}: newer format, version ${version} found, this pacsfs knows up to ${STORE_VERSION}; update pacsfs`,
-    );
-  }
-  const parsed = storeSchema.safeParse(raw);
-  if (parsed.success) {
-    checkVolumes(parsed.data, path);
-    return parsed.data;
-  }
-  const issue = parsed.error.issues[0];
-  if (issue === undefined) throw new Failure(`Cannot use ${path}: it is not a pacsfs store description`);
-  const unknownKey = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-  const place = [...issue.path, ...(unknownKey === undefined ? [] : [unknownKey])] as (string | number)[];
-  const reason = unknownKey === undefined ? issue.message : 'unknown word; see `pacsfs config show` for the known ones';
-  throw new Failure(
-    `Cannot use ${path}, line ${lineOf(document, lines, place)}: ${place.join('.') || 'store'}: ${reason}`,
-  );
+  if (typeof version !== 'number' || version <= STORE_VERSION) return undefined;
+  return `newer format, version ${version} found, this pacsfs knows up to ${STORE_VERSION}; update pacsfs`;
 }
 
 function checkVolumes(config: StoreConfig, path: string): void {
@@ -181,17 +135,6 @@ function checkVolumes(config: StoreConfig, path: string): void {
   throw new Failure(
     `Cannot use ${path}: volume '${other.name}' is of kind '${other.kind}', this version serves 'dir' volumes only`,
   );
-}
-
-/** The line of the innermost node on the way to `place` that the text has. */
-function lineOf(document: ReturnType<typeof parseDocument>, lines: LineCounter, place: (string | number)[]): number {
-  for (let length = place.length; length > 0; length--) {
-    const node = document.getIn(place.slice(0, length), true);
-    if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)) {
-      return lines.linePos(node.range[0] as number).line;
-    }
-  }
-  return 1;
 }
 
 function notAStore(store: string, error: unknown): Failure {

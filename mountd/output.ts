@@ -1,6 +1,7 @@
 /** What commands print: text for people, JSON for scripts. */
+
+import { approximateSize } from '../base/sizes.ts';
 import { oneLine } from './failure.ts';
-import { approximateSize } from './sizes.ts';
 
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { bootId } from '../../base/boot.ts';
 import { silentLog } from '../../base/log.ts';
+import { approximateSize } from '../../base/sizes.ts';
 import { SystemClock } from '../../base/time.ts';
 import type { Lsn } from '../../base/units.ts';
 import { NamespaceStore } from '../../shard/store.ts';
@@ -14,7 +15,6 @@ import { Failure, failureOf } from '../failure.ts';
 import { askLive, daemonOf } from '../live_daemon.ts';
 import { isLocked, readLockRecord, StoreLock } from '../lock.ts';
 import { print, printJson, remark } from '../output.ts';
-import { approximateSize } from '../sizes.ts';
 import { metaFolder } from '../store_paths.ts';
 import { resolveOutsideMounts, resolveTarget } from '../target.ts';
 

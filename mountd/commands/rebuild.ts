@@ -1,6 +1,7 @@
 /** `pacsfs fsck --rebuild`: brings back a store whose metadata is lost. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { approximateSize } from '../../base/sizes.ts';
 import type { FilePart } from '../../shard/catalogue.ts';
 import { Failure } from '../failure.ts';
 import { DAMAGE_LEFT, OPERATIONAL, REPAIRED } from '../fsck/exit_codes.ts';
@@ -12,7 +13,6 @@ import { type Rebuilt, rebuild } from '../rebuild/rebuild.ts';
 import { mountedElsewhere, refuseHealthy, refuseMounted } from '../rebuild/refusals.ts';
 import { dropEmptyMeta, makeMetaFolder } from '../rebuild/replace.ts';
 import { findSources, type Sources } from '../rebuild/sources.ts';
-import { approximateSize } from '../sizes.ts';
 import { configPath } from '../store_paths.ts';
 import { resolveTarget } from '../target.ts';
 

@@ -1,4 +1,6 @@
 /** `pacsfs shard list` and `pacsfs shard stats`: the shards of a store, what lies in them, and slots on their way. */
+
+import { approximateSize } from '../../base/sizes.ts';
 import { countRows, type RowCounts } from '../../shard/row_counts.ts';
 import { failureOf } from '../failure.ts';
 import { print, printJson } from '../output.ts';
@@ -6,7 +8,6 @@ import { Bar } from '../shards/bar.ts';
 import { bytesOf, type LookAt, lookAtShards } from '../shards/reading.ts';
 import { renderSpread, spreadOf } from '../shards/spread.ts';
 import type { ShardLine, ShardsStatus } from '../shards/status.ts';
-import { approximateSize } from '../sizes.ts';
 
 export interface ShardListOptions {
   readonly json?: boolean;

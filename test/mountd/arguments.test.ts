@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { MS_NOATIME, MS_NOSUID, MS_RDONLY } from '../../base/libc.ts';
+import { approximateSize, formatSize, parseSize } from '../../base/sizes.ts';
 import { GIB, MIB } from '../../base/units.ts';
 import { parseMountOptions } from '../../mountd/mount_options.ts';
-import { approximateSize, formatSize, parseSize } from '../../mountd/sizes.ts';
 import { parseVolumeArgument } from '../../mountd/volume_argument.ts';
 import { checkDevices } from '../../mountd/volume_devices.ts';
 

@@ -71,6 +71,7 @@ describe('help', () => {
       'dump',
       'load',
       'config',
+      'tier',
     ]) {
       expect(verbs).toContain(verb);
     }

@@ -1,5 +1,5 @@
 /** Byte counts as people write them: '8 MiB', '64M', '1073741824'. */
-import { GIB, KIB, MIB } from '../base/units.ts';
+import { GIB, KIB, MIB } from './units.ts';
 
 const TIB = 1024 * GIB;
 const FACTORS: Readonly<Record<string, number>> = {
