@@ -32,7 +32,8 @@ export class Placement {
     this.#isBroken = options.isBroken;
     this.#clock = options.clock;
     this.#reserveBytes = options.reserveBytes;
-    this.#candidates = [...options.volumes.values()].sort(
+    const candidates = [...options.volumes.values()].filter((volume) => volume.holdsOwnFiles);
+    this.#candidates = candidates.sort(
       (a, b) => TIER_ORDER[a.row.tier] - TIER_ORDER[b.row.tier] || a.row.id - b.row.id,
     );
   }
@@ -52,6 +53,7 @@ export class Placement {
   check(id: VolumeId): Result<void> {
     const volume = this.#volumes.get(id);
     if (volume === undefined || this.#isBroken(id)) return E.EIO;
+    if (!volume.holdsOwnFiles) return E.EOPNOTSUPP;
     const space = this.#recentSpace(volume);
     if (isErrno(space)) return E.EIO;
     return space.available < this.#reserve(space) ? E.ENOSPC : undefined;

@@ -17,6 +17,8 @@ export interface AggregateOpen {
 
 export interface Volume {
   readonly row: VolumeRow;
+  /** Whether files may be written here: an own file for each, appended aggregates. Else only whole aggregates are. */
+  readonly holdsOwnFiles: boolean;
 
   /** A file that is always there and never changes, open for reading. */
   lendIdentity(): Result<BackingFile>;

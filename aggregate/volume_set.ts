@@ -2,6 +2,7 @@
 import type { Backing } from '../base/backing.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
+import type { Log } from '../base/log.ts';
 import type { VolumeId } from '../base/units.ts';
 import { DirVolume } from './dir_volume.ts';
 import { identityComplaint, readIdentity } from './identity.ts';
@@ -61,6 +62,16 @@ export function openVolumes(
     degraded.push(...wrong);
   }
   return { present, missing, degraded };
+}
+
+/** Says once what is not there. */
+export function logMissing({ missing, degraded }: VolumeSet, log: Log): void {
+  for (const { volume, reason } of missing) {
+    log.error({ volume, reason }, 'Volume is missing: its files cannot be read');
+  }
+  for (const { volume, path, reason } of degraded) {
+    log.error({ volume, path, reason }, 'A directory of a volume is missing: the others stand in for it');
+  }
 }
 
 /** Directories of the right identity below which a volume cannot be read. */

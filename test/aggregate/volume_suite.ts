@@ -114,6 +114,7 @@ export function describeVolume(
       () => {
         const { volume } = made;
         const own = { volume: volume.row.id, start: 3, number: 8 };
+        expect(volume.holdsOwnFiles).toBe(hasOwnFiles);
         if (hasOwnFiles) {
           const file = value(volume.createOwn(own));
           expect(file.write(Uint8Array.of(1, 2), 0)).toBe(2);

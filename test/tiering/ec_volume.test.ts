@@ -293,25 +293,27 @@ test('its space is that of its directories less the redundancy; directories on o
 
 test('the data store reads extents that lie on it, with two directories away, and puts nothing there', () => {
   const ec = temporary(EIGHT_TWO);
-  onTestFinished(() => data.close());
   const hot = volumeRow(1, `${ec.root}/hot`);
   value(formatVolume(ec.backing, hot, { storeId: STORE_ID }));
   const bytes = random.bytes(200_000);
   writeAggregate(ec.volume, ID, bytes);
   ec.lose(1);
   ec.lose(7);
-  const data = value(
-    DataStore.open({
-      backing: ec.backing,
-      kinds: KINDS,
-      storeId: STORE_ID,
-      start: 1,
-      volumes: [hot, ec.row],
-      aggregates: [],
-      options: { reserveBytes: 0 },
-      log: silentLog,
-    }),
-  );
+  const open = (reserveBytes: number) =>
+    value(
+      DataStore.open({
+        backing: ec.backing,
+        kinds: KINDS,
+        storeId: STORE_ID,
+        start: 1,
+        volumes: [hot, ec.row],
+        aggregates: [],
+        options: { reserveBytes },
+        log: silentLog,
+      }),
+    );
+  const data = open(0);
+  onTestFinished(() => data.close());
   const extent = {
     fileOffset: 0,
     length: 150_000,
@@ -328,4 +330,8 @@ test('the data store reads extents that lie on it, with two directories away, an
   expect(isSame(into, bytes.subarray(40_960, 190_960))).toBe(true);
   expect(data.newestPlacement()).toBe(hot.id);
   expect(data.firstAggregate).toBe(ID + 1);
+  expect(data.createOwn(ec.row.id)).toBe(E.EOPNOTSUPP);
+  const full = open(Number.MAX_SAFE_INTEGER);
+  onTestFinished(() => full.close());
+  expect(full.newestPlacement()).toBe(E.ENOSPC);
 });

@@ -30,6 +30,7 @@ export const openEcVolume: VolumeMaker = (row, options) => {
 
 export class EcVolume implements Volume {
   readonly row: VolumeRow;
+  readonly holdsOwnFiles = false;
   readonly tools: EcTools;
   readonly #scratch = new EcScratch();
 
