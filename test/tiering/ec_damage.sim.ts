@@ -223,19 +223,42 @@ describe('a directory that is replaced', () => {
   });
 });
 
-test('cells of an earlier writing that come back on a disk are told apart', () => {
-  const random = new Random(SEED + 5);
-  const ec = temporary(FOUR_TWO);
-  const old = random.bytes(300_000);
-  writeAggregate(ec.volume, ID, old);
+test.each([300_000, 120_000, 500_000])(
+  'a cell of an earlier writing, of %i bytes, that comes back on a disk is told apart',
+  (length) => {
+    const random = new Random(SEED + 5);
+    const ec = temporary(FOUR_TWO);
+    writeAggregate(ec.volume, ID, random.bytes(length));
+    const kept = contentsOf(ec, ID);
+    expect(ec.volume.unlinkAggregate(ID)).toBe(0);
+    const bytes = random.bytes(300_000);
+    writeAggregate(ec.volume, ID, bytes);
+    for (const stale of positionsFor(ID, 6)) {
+      writeFileSync(ec.cellPath(stale), kept[stale] ?? '');
+      const volume = ec.reopen();
+      expect(isSame(readAggregate(volume, ID, bytes.length), bytes)).toBe(true);
+      expect(value(volume.statAggregate(ID)).size).toBe(bytes.length);
+      expect(value(repairAggregate(volume, ID)).repaired).toEqual([stale]);
+      expect(isSame(readAggregate(ec.reopen(), ID, bytes.length), bytes)).toBe(true);
+      mustBeClean(ec.volume, ID);
+    }
+  },
+);
+
+test('of two writings with as many cells each neither is believed', () => {
+  const random = new Random(SEED + 6);
+  const ec = temporary({ dataCells: 2, parityCells: 2 });
+  writeAggregate(ec.volume, ID, random.bytes(100_000));
   const kept = contentsOf(ec, ID);
-  expect(ec.volume.unlinkAggregate(ID)).toBe(0);
-  const bytes = random.bytes(300_000);
-  writeAggregate(ec.volume, ID, bytes);
-  const stale = positionsFor(ID, 6)[0] ?? 0;
-  writeFileSync(ec.cellPath(stale), kept[stale] ?? '');
+  ec.volume.unlinkAggregate(ID);
+  writeAggregate(ec.volume, ID, random.bytes(100_000));
+  for (const position of positionsFor(ID, 4).slice(0, 2)) writeFileSync(ec.cellPath(position), kept[position] ?? '');
+  for (const position of positionsFor(ID, 4).slice(1, 3)) {
+    const bytes = readFileSync(ec.cellPath(position));
+    bytes[10] = (bytes[10] ?? 0) ^ 1;
+    writeFileSync(ec.cellPath(position), bytes);
+  }
   const volume = ec.reopen();
-  expect(value(repairAggregate(volume, ID)).repaired).toEqual([stale]);
-  expect(isSame(readAggregate(ec.reopen(), ID, bytes.length), bytes)).toBe(true);
-  mustBeClean(ec.volume, ID);
+  expect(readAggregate(volume, ID, 100_000)).toBe(-E.EIO.number);
+  expect(repairAggregate(volume, ID)).toBe(E.EIO);
 });

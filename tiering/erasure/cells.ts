@@ -39,7 +39,6 @@ export class Cells {
   readonly tools: EcTools;
   /** Number of cells, k+m. */
   readonly count: number;
-  readonly layout: CellLayout;
   readonly #storeId: string;
   readonly #direct: boolean;
   readonly #serial: number;
@@ -49,6 +48,7 @@ export class Cells {
   readonly #found: (number | undefined)[] = [];
   /** Of the writing whose cells these are; undefined when those of several cannot be told apart. */
   #writeId: string | undefined;
+  #layout: CellLayout;
   #isResolved = false;
 
   private constructor(
@@ -59,7 +59,7 @@ export class Cells {
     this.tools = tools;
     this.aggregate = of.aggregate;
     this.count = tools.code.dataCells + tools.code.parityCells;
-    this.layout = first.layout;
+    this.#layout = first.layout;
     this.#storeId = of.storeId;
     this.#direct = of.direct;
     this.#serial = of.serial;
@@ -103,6 +103,11 @@ export class Cells {
     }
     this.#found[place] = undefined;
     return undefined;
+  }
+
+  /** Of the writing whose cells these are: another one, once, when the first cell that was opened turns out to be stale. */
+  get layout(): CellLayout {
+    return this.#layout;
   }
 
   /** Of the directory where its first cell should lie. */
@@ -164,20 +169,22 @@ export class Cells {
   /** Ids are never given twice, so cells of two writings are a fault: most cells decide, and nobody where they do not. */
   #resolve(): void {
     this.#isResolved = true;
-    const places = new Map<string, Set<number>>();
+    const writings = new Map<string, { readonly layout: CellLayout; readonly places: Set<number> }>();
     for (const position of this.#order) {
       const cell = this.inspect(position);
       if (isErrno(cell)) continue;
-      const { writeId, place, length } = cell.trailer;
-      if (length !== this.layout.length) continue;
-      const known = places.get(writeId) ?? new Set();
-      places.set(writeId, known.add(place));
+      const { writeId, place } = cell.trailer;
+      const writing = writings.get(writeId) ?? { layout: cell.layout, places: new Set() };
+      writing.places.add(place);
+      writings.set(writeId, writing);
     }
-    const sizes = [...places].map(([writeId, known]) => ({ writeId, size: known.size }));
-    sizes.sort((a, b) => b.size - a.size);
-    const [most, next] = sizes;
-    const isClear = most !== undefined && most.size >= this.tools.code.dataCells && most.size > (next?.size ?? 0);
-    this.#writeId = isClear ? most.writeId : undefined;
+    const sorted = [...writings].sort(([, a], [, b]) => b.places.size - a.places.size);
+    const [most, next] = sorted;
+    this.#writeId = undefined;
+    if (most === undefined || most[1].places.size < this.tools.code.dataCells) return;
+    if (most[1].places.size === next?.[1].places.size) return;
+    this.#writeId = most[0];
+    this.#layout = most[1].layout;
   }
 
   #key(position: number): string {

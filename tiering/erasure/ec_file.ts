@@ -8,7 +8,7 @@ import { alignDown, alignUp } from '../../base/bytes.ts';
 import { CHECKSUM_BLOCK } from '../../base/crc32c.ts';
 import { E, isErrno, type Result } from '../../base/errno.ts';
 import { KIB, MIB } from '../../base/units.ts';
-import { type CellRange, locate } from './cell_layout.ts';
+import { type CellLayout, type CellRange, locate } from './cell_layout.ts';
 import type { Cells } from './cells.ts';
 import type { CellBlock } from './coder.ts';
 
@@ -50,7 +50,15 @@ export class EcFile implements BackingFile {
   }
 
   read(into: Uint8Array, offset: number): number {
-    const { layout } = this.#cells;
+    for (;;) {
+      const { layout } = this.#cells;
+      const outcome = this.#readAll(layout, into, offset);
+      // It changes at most once: what was read so far is of a stale cell then.
+      if (this.#cells.layout === layout) return outcome;
+    }
+  }
+
+  #readAll(layout: CellLayout, into: Uint8Array, offset: number): number {
     const count = Math.min(into.length, layout.length - offset);
     if (count <= 0) return 0;
     let done = 0;
@@ -73,10 +81,9 @@ export class EcFile implements BackingFile {
     for (let place = 0; place < cells.count; place++) {
       const stat = cells.at(place)?.stat();
       if (stat === undefined || isErrno(stat)) continue;
-      if (whole === undefined) whole = { ...stat, size: cells.layout.length };
-      else whole = { ...whole, blocks: whole.blocks + stat.blocks };
+      whole = { ...stat, blocks: (whole?.blocks ?? 0) + stat.blocks };
     }
-    return whole ?? E.EIO;
+    return whole === undefined ? E.EIO : { ...whole, size: cells.layout.length };
   }
 
   write(): number {

@@ -74,10 +74,11 @@ export class Walk {
 
   constructor(cells: Cells) {
     this.#cells = cells;
+    // All are looked at before the layout is: a stale one may have been opened first.
+    this.#isMissing = Array.from({ length: cells.count }, (_, place) => cells.at(place) === undefined);
     const bytes = Math.min(DECODE_BYTES, cells.layout.cellBytes);
-    this.#buffers = Array.from({ length: cells.count }, () => sharedArena(bytes));
+    this.#buffers = this.#isMissing.map(() => sharedArena(bytes));
     this.#parity = Array.from({ length: cells.tools.code.parityCells }, () => new Uint8Array(bytes));
-    this.#isMissing = this.#buffers.map((_, place) => cells.at(place) === undefined);
   }
 
   /** Of each range: where it begins, its bytes of each cell, and whether these are what was written. */
