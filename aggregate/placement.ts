@@ -32,8 +32,7 @@ export class Placement {
     this.#isBroken = options.isBroken;
     this.#clock = options.clock;
     this.#reserveBytes = options.reserveBytes;
-    const candidates = [...options.volumes.values()].filter((volume) => volume.holdsOwnFiles);
-    this.#candidates = candidates.sort(
+    this.#candidates = [...options.volumes.values()].sort(
       (a, b) => TIER_ORDER[a.row.tier] - TIER_ORDER[b.row.tier] || a.row.id - b.row.id,
     );
   }

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { formatVolume } from '../../aggregate/identity.ts';
 import { DataStore } from '../../aggregate/store.ts';
@@ -334,4 +335,8 @@ test('the data store reads extents that lie on it, with two directories away, an
   const full = open(Number.MAX_SAFE_INTEGER);
   onTestFinished(() => full.close());
   expect(full.newestPlacement()).toBe(E.ENOSPC);
+  rmSync(`${ec.root}/hot`, { recursive: true });
+  const cold = open(0);
+  onTestFinished(() => cold.close());
+  expect(cold.newestPlacement()).toBe(E.EIO);
 });
