@@ -1,5 +1,5 @@
 # pacsfs: `make demo` shows it at work, `make test` proves it. Both install what they lack.
-.PHONY: help setup build demo test crash bench bench-full bench-durability bench-reads bench-metadata bench-messages lint format conformance clean
+.PHONY: help setup build demo test crash bench bench-full bench-durability bench-reads bench-metadata bench-messages bench-erasure lint format conformance clean
 .DEFAULT_GOAL := help
 
 SOURCES := $(shell find base fs shard aggregate tiering mountd bench test -name '*.ts' 2>/dev/null)
@@ -50,6 +50,9 @@ bench-metadata: build ## names in directories of 10^3 to 10^7 files, listings, r
 bench-messages: build ## messages that the kernel sends for each file of what programs do
 	@scripts/setup.sh bench
 	@node dist/bench/messages.js
+
+bench-erasure: build ## what erasure coding costs: encode, write, read, read without two directories
+	@node dist/bench/erasure.js
 
 lint: setup ## formatting, lint rules, the law of imports, type check
 	@npx biome check .

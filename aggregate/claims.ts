@@ -7,20 +7,22 @@ import type { Backing } from '../base/backing.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { errnoOf, isErrno } from '../base/errno.ts';
 import type { VolumeRow, WrittenRange } from '../base/layout.ts';
+import type { VolumeKinds } from './volume.ts';
 import { openVolumes } from './volume_set.ts';
 
 export interface ClaimOptions {
   readonly volumes: readonly VolumeRow[];
   readonly storeId: string;
   readonly backing: Backing;
+  readonly kinds?: VolumeKinds | undefined;
   /** Nothing is flushed. */
   readonly readOnly: boolean;
 }
 
 /** Throws when what was found cannot be flushed: it may be in a disk's cache, and the next barrier is to rely on it. */
 export function rangesHold(ranges: readonly WrittenRange[], options: ClaimOptions): boolean {
-  const { volumes, storeId, backing, readOnly } = options;
-  const opened = openVolumes(volumes, { storeId, backing });
+  const { volumes, readOnly } = options;
+  const opened = openVolumes(volumes, options);
   if (isErrno(opened)) return true;
   for (const { volume, aggregate, offset, length, checksum } of ranges) {
     const file = opened.present.get(volume)?.openAggregate(aggregate);

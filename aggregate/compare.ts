@@ -5,6 +5,7 @@
 import type { Backing, BackingFile } from '../base/backing.ts';
 import { E, isErrno } from '../base/errno.ts';
 import type { Extent, VolumeRow } from '../base/layout.ts';
+import type { VolumeKinds } from './volume.ts';
 import { openVolume } from './volume_set.ts';
 
 /** Survives a structured clone. */
@@ -23,24 +24,24 @@ const PART_BYTES = 1024 * 1024;
 const zeros = new Uint8Array(PART_BYTES);
 
 /** 1 when they are equal, 0 when not, -errno when one of them cannot be read. */
-export function compareContents(job: CompareJob, backing: Backing): number {
+export function compareContents(job: CompareJob, backing: Backing, kinds: VolumeKinds = {}): number {
   const own = backing.open(job.path);
   if (isErrno(own)) return -own.number;
   try {
     const stat = own.stat();
     if (isErrno(stat)) return -stat.number;
-    return stat.size === job.size ? compareAll(job, own, backing) : 0;
+    return stat.size === job.size ? compareAll(job, own, { backing, kinds }) : 0;
   } finally {
     own.close();
   }
 }
 
-function compareAll(job: CompareJob, own: BackingFile, backing: Backing): number {
+function compareAll(job: CompareJob, own: BackingFile, tools: { backing: Backing; kinds: VolumeKinds }): number {
   let at = 0;
   for (const extent of job.extents) {
     if (extent.fileOffset < at) return -E.EIO.number;
     const row = job.volumes.find(({ id }) => id === extent.volume);
-    const volume = row === undefined ? E.EIO : openVolume(row, backing);
+    const volume = row === undefined ? E.EIO : openVolume(row, tools);
     const file = isErrno(volume) ? volume : volume.openAggregate(extent.aggregate);
     if (isErrno(file)) return -file.number;
     const gap = compareRange(own, undefined, { at, from: 0, length: extent.fileOffset - at });

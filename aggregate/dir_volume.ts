@@ -14,6 +14,7 @@ const NUMBER_MAX = 2 ** 48 - 1;
 
 export class DirVolume implements Volume {
   readonly row: VolumeRow;
+  readonly holdsOwnFiles = true;
   readonly #backing: Backing;
   readonly #root: string;
   /** Folders whose own names (in the folders above) are durable, or in the hands of whoever flushes them. */

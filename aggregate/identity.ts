@@ -69,14 +69,17 @@ export function identityComplaint(
 
 /**
  * Makes the directories of a new volume and writes their identity files. EEXIST when one already has an identity: it may
- * hold another store's files. Only `dir` volumes can be made so far (EOPNOTSUPP).
+ * hold another store's files. EOPNOTSUPP for `mirror`; EINVAL when an `ec` volume has fewer directories than cells.
  */
 export function formatVolume(
   backing: Backing,
   volume: VolumeRow,
   options: { readonly storeId: string; readonly newDiskId?: () => string },
 ): Result<void> {
-  if (volume.kind !== 'dir') return E.EOPNOTSUPP;
+  if (volume.kind === 'mirror') return E.EOPNOTSUPP;
+  const { dataCells, parityCells } = volume;
+  const cells = volume.kind === 'ec' ? dataCells + parityCells : 1;
+  if (volume.kind === 'ec' && (dataCells < 1 || parityCells < 1 || volume.paths.length < cells)) return E.EINVAL;
   const newDiskId = options.newDiskId ?? randomUUID;
   for (const [position, path] of volume.paths.entries()) {
     const made = backing.makeFolder(path);

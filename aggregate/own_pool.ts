@@ -137,7 +137,7 @@ export class OwnPool {
 
 /** Makes a batch, on whatever thread. What fails half-way is removed, and ends it. */
 export function makeOwnFiles(backing: Backing, { volume: row, start, first, count }: OwnBatch): OwnsMade {
-  const volume = openVolume(row, backing);
+  const volume = openVolume(row, { backing });
   if (isErrno(volume)) return { made: 0, error: volume.number };
   for (let made = 0; made < count; made++) {
     const name = { volume: row.id, start, number: first + made };

@@ -26,11 +26,13 @@ import {
   SEGMENT_BYTES,
 } from './pack.ts';
 import { writeAhead } from './space_ahead.ts';
-import type { Volume } from './volume.ts';
+import type { Volume, VolumeKinds } from './volume.ts';
 import { openVolume } from './volume_set.ts';
 
 export interface PackTools {
   readonly backing: Backing;
+  /** Of the volumes that packed bytes are moved from. */
+  readonly kinds?: VolumeKinds | undefined;
   /** `BATCH_BUFFER_BYTES` bytes, aligned to 4,096, not used by anybody else meanwhile. */
   readonly buffer: Uint8Array;
 }
@@ -39,8 +41,8 @@ export interface PackTools {
 export class PackWorker {
   readonly #tools: PackTools;
 
-  constructor(backing: Backing) {
-    this.#tools = { backing, buffer: alignedBuffer(BATCH_BUFFER_BYTES) };
+  constructor(backing: Backing, kinds?: VolumeKinds) {
+    this.#tools = { backing, kinds, buffer: alignedBuffer(BATCH_BUFFER_BYTES) };
   }
 
   pack(job: PackJob): PackResult {
@@ -89,9 +91,9 @@ class PackRun {
 
   constructor(job: PackJob, tools: PackTools) {
     this.#job = job;
-    this.#volume = openVolume(job.volume, tools.backing);
+    this.#volume = openVolume(job.volume, tools);
     for (const row of job.sources) {
-      const volume = openVolume(row, tools.backing);
+      const volume = openVolume(row, tools);
       if (!isErrno(volume)) this.#sources.set(row.id, volume);
     }
     this.#batch = new Batch(tools.buffer);

@@ -48,10 +48,11 @@ export class Placement {
     return full ? E.ENOSPC : E.EIO;
   }
 
-  /** Whether a new own file may be made on this volume: ENOSPC within the reserve, EIO when it is missing or broken. */
+  /** Whether a new own file may be made on this volume: ENOSPC within the reserve, EIO when it is missing or broken, EOPNOTSUPP. */
   check(id: VolumeId): Result<void> {
     const volume = this.#volumes.get(id);
     if (volume === undefined || this.#isBroken(id)) return E.EIO;
+    if (!volume.holdsOwnFiles) return E.EOPNOTSUPP;
     const space = this.#recentSpace(volume);
     if (isErrno(space)) return E.EIO;
     return space.available < this.#reserve(space) ? E.ENOSPC : undefined;

@@ -22,7 +22,7 @@ export interface PunchJob {
  * counts as done; ids are never used twice, so it cannot be another.
  */
 export function punch(job: PunchJob, backing: Backing): number {
-  const volume = openVolume(job.volume, backing);
+  const volume = openVolume(job.volume, { backing });
   if (isErrno(volume)) return -volume.number;
   const file = volume.openAggregate(job.aggregate, { write: true });
   if (file === E.ENOENT) return 0;

@@ -7,6 +7,7 @@ import { isErrno } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
 import type { AggregateId } from '../base/units.ts';
 import { scanAggregate } from './scan.ts';
+import type { VolumeKinds } from './volume.ts';
 import { openVolume } from './volume_set.ts';
 
 export interface ResidentsJob {
@@ -23,10 +24,10 @@ export interface Residents {
   readonly allocated: number;
 }
 
-export function listResidents(job: ResidentsJob, backing: Backing): Residents {
+export function listResidents(job: ResidentsJob, backing: Backing, kinds: VolumeKinds = {}): Residents {
   const { aggregate, storeId } = job;
   const none = { aggregate, pairs: new Float64Array(0), allocated: 0 };
-  const volume = openVolume(job.volume, backing);
+  const volume = openVolume(job.volume, { backing, kinds, storeId });
   const file = isErrno(volume) ? volume : volume.openAggregate(aggregate);
   if (isErrno(file)) return none;
   const pairs: (readonly [ino: number, rangeStart: number])[] = [];

@@ -30,7 +30,7 @@ interface Range {
  * first, if need be. A full disk leaves it as it was.
  */
 export function writeAhead(job: PackJob, range: Range, backing: Backing): PackResult {
-  const volume = openVolume(job.volume, backing);
+  const volume = openVolume(job.volume, { backing });
   const base = { id: job.id, aggregate: job.aggregate, written: job.offset, sequence: job.sequence, files: [] };
   const result = {
     ...base,

@@ -32,7 +32,7 @@ import type { PunchJob } from './punch.ts';
 import { Reader, type ReadRange } from './reader.ts';
 import { type DataStoreOptions, type OpenDataStore, type VolumeSpace, wholeSegments } from './store_options.ts';
 import type { Volume } from './volume.ts';
-import { gather, type MissingVolume, openVolumes, spacesOf } from './volume_set.ts';
+import { gather, logMissing, type MissingVolume, openVolumes, spacesOf, type VolumeSet } from './volume_set.ts';
 
 export type { FlushBatch } from './flusher.ts';
 export { formatVolume } from './identity.ts';
@@ -52,6 +52,8 @@ export class DataStore {
   readonly lent: LentFiles;
   /** Volumes without the right identity at open: reads there give -EIO, nothing new goes there. */
   readonly missing: readonly MissingVolume[];
+  /** Directories without the right identity at open, of volumes that can do without them. */
+  readonly degraded: readonly MissingVolume[];
   /** Own files that were made ahead: see `OwnPool`. */
   readonly ownPool: OwnPool;
   readonly compaction: Compaction;
@@ -79,23 +81,19 @@ export class DataStore {
   static open(open: OpenDataStore): Result<DataStore> {
     const volumes = openVolumes(open.volumes, open);
     if (isErrno(volumes)) {
-      open.log.error({}, "A volume is of kind 'mirror' or 'ec', which is not supported yet; expected 'dir'");
+      open.log.error({}, 'A volume is of a kind that is not supported here');
       return volumes;
     }
-    for (const { volume, reason } of volumes.missing) {
-      open.log.error({ volume, reason }, 'Volume is missing: its files cannot be read');
-    }
+    logMissing(volumes, open.log);
     return new DataStore(open, volumes);
   }
 
-  private constructor(
-    open: OpenDataStore,
-    volumes: { present: ReadonlyMap<VolumeId, Volume>; missing: readonly MissingVolume[] },
-  ) {
+  private constructor(open: OpenDataStore, volumes: VolumeSet) {
     const { log, options = {} } = open;
     this.start = open.start;
     this.#volumes = volumes.present;
     this.missing = volumes.missing;
+    this.degraded = volumes.degraded;
     this.#clock = options.clock ?? new SystemClock();
     this.#files = new FileCache(options.maxOpenFiles ?? OPEN_FILES_DEFAULT);
     this.#removals = new OwnRemovals({ volumes: this.#volumes, files: this.#files, log });

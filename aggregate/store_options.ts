@@ -5,6 +5,7 @@ import type { Log } from '../base/log.ts';
 import type { Clock } from '../base/time.ts';
 import { MIB } from '../base/units.ts';
 import { SEGMENT_BYTES } from './pack.ts';
+import type { VolumeKinds } from './volume.ts';
 
 const AGGREGATE_BYTES_DEFAULT = 64 * MIB;
 
@@ -30,6 +31,8 @@ export interface DataStoreOptions {
 
 export interface OpenDataStore {
   readonly backing: Backing;
+  /** Kinds of volumes beyond `dir` that can be opened. */
+  readonly kinds?: VolumeKinds | undefined;
   readonly storeId: string;
   /** Number of this daemon start, never used before. */
   readonly start: number;

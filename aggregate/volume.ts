@@ -4,9 +4,9 @@
  *
  * Counts and outcomes are 0 (or a count) or -errno, as in the backing interface.
  */
-import type { BackingFile, BackingSpace, BackingStat, FlushTarget } from '../base/backing.ts';
+import type { Backing, BackingFile, BackingSpace, BackingStat, FlushTarget } from '../base/backing.ts';
 import type { Result } from '../base/errno.ts';
-import type { OwnName, VolumeRow } from '../base/layout.ts';
+import type { OwnName, VolumeKind, VolumeRow } from '../base/layout.ts';
 import type { AggregateId } from '../base/units.ts';
 
 export interface AggregateOpen {
@@ -17,6 +17,8 @@ export interface AggregateOpen {
 
 export interface Volume {
   readonly row: VolumeRow;
+  /** Whether files may be written here: an own file for each, appended aggregates. Else only whole aggregates are. */
+  readonly holdsOwnFiles: boolean;
 
   /** A file that is always there and never changes, open for reading. */
   lendIdentity(): Result<BackingFile>;
@@ -62,6 +64,15 @@ export interface Volume {
   /** Whether files here can be read and written with O_DIRECT; found out by trying. */
   acceptsDirect(): boolean;
 }
+
+/** The volume behind a row; EINVAL where the row makes no sense. Without `storeId` the identity files are believed. */
+export type VolumeMaker = (
+  row: VolumeRow,
+  options: { readonly backing: Backing; readonly storeId?: string | undefined },
+) => Result<Volume>;
+
+/** What serves the kinds beyond `dir`: made above this folder, handed in by the program. */
+export type VolumeKinds = { readonly [kind in Exclude<VolumeKind, 'dir'>]?: VolumeMaker };
 
 const AGGREGATES_PER_FOLDER = 4096;
 

@@ -2,11 +2,12 @@
 import type { Backing } from '../base/backing.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
 import type { VolumeRow } from '../base/layout.ts';
+import type { Log } from '../base/log.ts';
 import type { VolumeId } from '../base/units.ts';
 import { DirVolume } from './dir_volume.ts';
 import { identityComplaint, readIdentity } from './identity.ts';
 import type { VolumeSpace } from './store_options.ts';
-import type { Volume } from './volume.ts';
+import type { Volume, VolumeKinds } from './volume.ts';
 
 export interface MissingVolume {
   readonly volume: VolumeId;
@@ -15,48 +16,84 @@ export interface MissingVolume {
   readonly reason: string;
 }
 
-/** The volume behind a row, its identity not asked for; EOPNOTSUPP for a kind that is not built yet. */
-export function openVolume(row: VolumeRow, backing: Backing): Result<Volume> {
-  return row.kind === 'dir' && row.paths.length === 1 ? new DirVolume(row, backing) : E.EOPNOTSUPP;
+export interface OpenVolume {
+  readonly backing: Backing;
+  /** Default: `dir` only. */
+  readonly kinds?: VolumeKinds | undefined;
+  readonly storeId?: string | undefined;
+}
+
+/** The volume behind a row, its identity not asked for; EOPNOTSUPP for a kind that `kinds` does not have. */
+export function openVolume(row: VolumeRow, options: OpenVolume): Result<Volume> {
+  const { backing, kinds = {}, storeId } = options;
+  if (row.kind === 'dir') return row.paths.length === 1 ? new DirVolume(row, backing) : E.EOPNOTSUPP;
+  return kinds[row.kind]?.(row, { backing, storeId }) ?? E.EOPNOTSUPP;
 }
 
 export interface VolumeSet {
   readonly present: ReadonlyMap<VolumeId, Volume>;
   readonly missing: readonly MissingVolume[];
+  /** Directories of present volumes without the right identity: what they held comes from the others. */
+  readonly degraded: readonly MissingVolume[];
 }
 
-/** Opens what carries the right identity; EOPNOTSUPP as soon as one volume is of a kind that is not built yet. */
+/** Opens what carries the right identity; EOPNOTSUPP as soon as one volume is of a kind that `kinds` does not have. */
 export function openVolumes(
   rows: readonly VolumeRow[],
-  options: { readonly backing: Backing; readonly storeId: string },
+  options: OpenVolume & { readonly storeId: string },
 ): Result<VolumeSet> {
   const present = new Map<VolumeId, Volume>();
   const missing: MissingVolume[] = [];
+  const degraded: MissingVolume[] = [];
   for (const row of rows) {
-    const volume = openVolume(row, options.backing);
+    const volume = openVolume(row, options);
     if (isErrno(volume)) return volume;
-    const path = row.paths[0] ?? '';
-    const reason = complaint(row, path, options);
-    if (reason === undefined) present.set(row.id, volume);
-    else missing.push({ volume: row.id, name: row.name, path, reason });
+    const wrong: MissingVolume[] = [];
+    for (const [position, path] of row.paths.entries()) {
+      const reason = directoryComplaint(row, position, options);
+      if (reason !== undefined) wrong.push({ volume: row.id, name: row.name, path, reason });
+    }
+    const [first] = wrong;
+    if (first !== undefined && row.paths.length - wrong.length < directoriesNeeded(row)) {
+      missing.push(first);
+      continue;
+    }
+    present.set(row.id, volume);
+    degraded.push(...wrong);
   }
-  return { present, missing };
+  return { present, missing, degraded };
 }
 
-function complaint(
+/** Says once what is not there. */
+export function logMissing({ missing, degraded }: VolumeSet, log: Log): void {
+  for (const { volume, reason } of missing) {
+    log.error({ volume, reason }, 'Volume is missing: its files cannot be read');
+  }
+  for (const { volume, path, reason } of degraded) {
+    log.error({ volume, path, reason }, 'A directory of a volume is missing: the others stand in for it');
+  }
+}
+
+/** Directories of the right identity below which a volume cannot be read. */
+function directoriesNeeded(row: VolumeRow): number {
+  return row.kind === 'ec' ? row.dataCells : 1;
+}
+
+/** Why a directory of a volume must not be used, or undefined when it is the right one. */
+export function directoryComplaint(
   volume: VolumeRow,
-  path: string,
+  position: number,
   options: { readonly backing: Backing; readonly storeId: string },
 ): string | undefined {
-  const identity = readIdentity(options.backing, path);
+  const identity = readIdentity(options.backing, volume.paths[position] ?? '');
   if (identity === E.EUCLEAN) return 'its identity file cannot be understood';
   if (isErrno(identity)) return `its identity file cannot be read: ${identity.name}`;
-  return identityComplaint(identity, { storeId: options.storeId, volume, position: 0 });
+  return identityComplaint(identity, { storeId: options.storeId, volume, position });
 }
 
 /** Numbers of the own files of one start on a volume, in no order; none where they cannot be listed. For any thread. */
 export function listOwnFiles(backing: Backing, row: VolumeRow, start: number): Float64Array {
-  const volume = openVolume(row, backing);
+  const volume = openVolume(row, { backing });
   const names = isErrno(volume) ? volume : volume.ownNames(start);
   return isErrno(names) ? new Float64Array(0) : Float64Array.from(names, ({ number }) => number);
 }

@@ -72,6 +72,8 @@ export interface BackingFile {
    * sync_file_range(2). An error is that of a failed flush.
    */
   writeBack(range: ByteRange): number;
+  /** Has the host begin with that and waits for nothing, so that several disks work at once; 0 or -errno. */
+  startWriteBack?(range: ByteRange): number;
   /** Of a file of this host: its descriptor, for the kernel's pass-through and for threads that read it (`readDescriptor`). */
   readonly descriptor?: number;
   /**
@@ -117,7 +119,7 @@ export function flushTarget(backing: Backing, target: FlushTarget): number {
  * What one write to the host's cache takes at most: a host that keeps it in large folios copies each without a stop, and
  * where fresh memory is slow (virtual machines) nothing else gets that processor for milliseconds.
  */
-const WRITE_PIECE_BYTES = 128 * KIB;
+export const WRITE_PIECE_BYTES = 128 * KIB;
 
 /** Writes all of `bytes` into a file by its name; the bytes written or -errno, as `BackingFile.write`. */
 export function writeTarget(

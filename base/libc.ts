@@ -53,6 +53,7 @@ export const EFD_CLOEXEC = 0o2000000;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const LOCK_UN = 8;
+const SYNC_FILE_RANGE_WRITE = 2;
 /** WAIT_BEFORE, WRITE and WAIT_AFTER. */
 const SYNC_FILE_RANGE_WRITE_AND_WAIT = 7;
 export const SEEK_DATA = 3;
@@ -139,6 +140,11 @@ export function fdatasync(fd: number): number {
 /** Writes the dirty pages of a range to the disk and waits for them; makes nothing durable, but reports errors. */
 export function syncFileRange(fd: number, range: { offset: number; length: number }): number {
   return outcome(c.syncFileRange(fd, range.offset, range.length, SYNC_FILE_RANGE_WRITE_AND_WAIT));
+}
+
+/** Has the host begin to write the dirty pages of a range, without a wait for the disk. */
+export function startSyncFileRange(fd: number, range: { offset: number; length: number }): number {
+  return outcome(c.syncFileRange(fd, range.offset, range.length, SYNC_FILE_RANGE_WRITE));
 }
 
 export function copyFileRange(

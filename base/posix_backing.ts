@@ -153,6 +153,10 @@ export class PosixFile implements BackingFile {
     return libc.syncFileRange(this.fd, range);
   }
 
+  startWriteBack(range: ByteRange): number {
+    return libc.startSyncFileRange(this.fd, range);
+  }
+
   get descriptor(): number {
     return this.fd;
   }

@@ -97,7 +97,7 @@ function populate(wanted: Wanted): void {
   const config = readConfig(store);
   const now = new SystemClock().now();
   const [row] = volumeRows(config, store);
-  const volume = row === undefined ? undefined : openVolume(row, new PosixBacking());
+  const volume = row === undefined ? undefined : openVolume(row, { backing: new PosixBacking() });
   if (volume === undefined || isErrno(volume)) throw new Error(`Cannot open the volume of ${store}`);
   const lsn = (1 + files + wanted.directories) as Lsn;
   beginJournal(store, { storeId: config.storeId, lsn });

@@ -3,6 +3,7 @@ import { rangesHold } from '../aggregate/claims.ts';
 import type { WrittenRange } from '../base/layout.ts';
 import { PosixBacking } from '../base/posix_backing.ts';
 import { type StoreConfig, volumeRows } from './config.ts';
+import { VOLUME_KINDS } from './volume_kinds.ts';
 
 /** For `NamespaceStore.open` and `Journal.open`. */
 export function holdsOn(
@@ -11,6 +12,7 @@ export function holdsOn(
   readOnly = false,
 ): (ranges: readonly WrittenRange[]) => boolean {
   const { storeId } = config;
-  const options = { volumes: volumeRows(config, store), storeId, backing: new PosixBacking(), readOnly };
+  const volumes = volumeRows(config, store);
+  const options = { volumes, storeId, backing: new PosixBacking(), kinds: VOLUME_KINDS, readOnly };
   return (ranges) => rangesHold(ranges, options);
 }

@@ -14,6 +14,7 @@ import { GIB, MIB, volumeId } from '../base/units.ts';
 import { SPLIT_AT, SPLIT_AT_LEAST } from '../shard/split_rules.ts';
 import { Failure, failureOf } from './failure.ts';
 import { configPath } from './store_paths.ts';
+import { kindRefusal } from './volume_argument.ts';
 
 /** Version of store.yaml and with it of the whole store; a newer one is refused. */
 export const STORE_VERSION = 1;
@@ -71,6 +72,11 @@ const volumeSchema = z
     }
     if (volume.kind === 'ec' && (volume.dataCells === undefined || volume.parityCells === undefined)) {
       context.addIssue({ code: 'custom', message: `an 'ec' volume needs dataCells and parityCells` });
+    }
+    const cells = (volume.dataCells ?? 0) + (volume.parityCells ?? 0);
+    if (volume.kind === 'ec' && volume.paths.length < cells) {
+      const message = `${volume.paths.length} paths found, expected at least ${cells}, one for each cell`;
+      context.addIssue({ code: 'custom', message });
     }
   });
 
@@ -130,11 +136,8 @@ function checkVolumes(config: StoreConfig, path: string): void {
       seen.add(volume[word]);
     }
   }
-  const other = config.volumes.find((volume) => volume.kind !== 'dir');
-  if (other === undefined) return;
-  throw new Failure(
-    `Cannot use ${path}: volume '${other.name}' is of kind '${other.kind}', this version serves 'dir' volumes only`,
-  );
+  const refusal = kindRefusal(config.volumes);
+  if (refusal !== undefined) throw new Failure(`Cannot use ${path}: ${refusal}`);
 }
 
 function notAStore(store: string, error: unknown): Failure {

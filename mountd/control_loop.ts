@@ -244,6 +244,7 @@ export class ControlLoop {
     });
     const core = filesystem.status();
     return {
+      ...(data.degraded.length > 0 ? { health: 'degraded: a directory of a volume is missing' } : {}),
       ...(data.missing.length > 0 ? { health: 'degraded: a volume is missing' } : {}),
       ...missingStatus(this.#parts.namespace),
       ...(core.broken === undefined

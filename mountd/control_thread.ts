@@ -24,6 +24,7 @@ import { logStream } from './log_stream.ts';
 import type { ControlSetup, ControlToMain, MainToControl, Service } from './messages.ts';
 import { keepPrivate } from './private_folders.ts';
 import { metaFolder } from './store_paths.ts';
+import { VOLUME_KINDS } from './volume_kinds.ts';
 import { Bell } from './wake.ts';
 import { WorkerPool } from './worker_pool.ts';
 
@@ -73,7 +74,7 @@ function openStore(workers: WorkerPool, clock: SystemClock, service: Service): O
     log,
     clock,
     bootId: bootId(),
-    holds: (ranges) => rangesHold(ranges, { ...setup, backing, readOnly: mountOptions.readOnly }),
+    holds: (ranges) => rangesHold(ranges, { ...setup, backing, kinds: VOLUME_KINDS, readOnly: mountOptions.readOnly }),
     isTakeover,
     readOnly: mountOptions.readOnly,
     allowMissing: true,
@@ -98,6 +99,7 @@ function openStore(workers: WorkerPool, clock: SystemClock, service: Service): O
   const start = readOnly ? namespace.start : namespace.raiseStart({ takeover: service.takeover !== undefined });
   const data = DataStore.open({
     backing,
+    kinds: VOLUME_KINDS,
     storeId: setup.storeId,
     start,
     volumes: [...setup.volumes],

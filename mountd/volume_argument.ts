@@ -1,6 +1,6 @@
 /** The argument of `format --volume`: NAME=TIER:KIND:ARGS, with dir:PATH, mirror:PATH,PATH... or ec:K+M:PATH,PATH... */
 import { resolve } from 'node:path';
-import type { Tier, VolumeKind } from '../base/layout.ts';
+import type { Tier, VolumeKind, VolumeRow } from '../base/layout.ts';
 import { usage } from './failure.ts';
 
 export interface VolumeArgument {
@@ -70,4 +70,14 @@ function parsePaths(text: string, wrong: Wrong): string[] {
   const absolute = paths.map((path) => resolve(path));
   if (new Set(absolute).size !== absolute.length) throw wrong('the same path found twice');
   return absolute;
+}
+
+/** What is wrong with the first volume that this version cannot serve. */
+export function kindRefusal(volumes: readonly Pick<VolumeRow, 'name' | 'kind' | 'tier'>[]): string | undefined {
+  for (const { name, kind, tier } of volumes) {
+    if (kind === 'mirror') return `volume '${name}' of kind 'mirror': this version serves 'dir' and 'ec' volumes only`;
+    if (kind === 'ec' && tier === 'hot')
+      return `volume '${name}' of kind 'ec' on tier 'hot': new files are written there, and an 'ec' volume is written once`;
+  }
+  return undefined;
 }

@@ -14,6 +14,7 @@ import type { WorkerDone, WorkerJob } from '../fs/types.ts';
 import { checkpointDatabase } from '../shard/checkpoint.ts';
 import { logStream } from './log_stream.ts';
 import type { WorkerSetup } from './messages.ts';
+import { VOLUME_KINDS } from './volume_kinds.ts';
 import { Bell } from './wake.ts';
 
 /** Added to the niceness of a thread that gives way. */
@@ -23,7 +24,7 @@ const LEAST = 19;
 
 const setup = workerData as WorkerSetup;
 const backing = new PosixBacking();
-const packer = new PackWorker(backing);
+const packer = new PackWorker(backing, VOLUME_KINDS);
 const bell = new Bell(setup.wakeFd);
 const niceness = getPriority();
 let present = niceness;
@@ -55,9 +56,9 @@ function perform(job: WorkerJob): WorkerDone {
       for (const range of job.punches) punch(range, backing);
       return { kind: 'punch', id: job.id };
     case 'compare':
-      return { kind: 'compare', id: job.id, outcome: compareContents(job.job, backing) };
+      return { kind: 'compare', id: job.id, outcome: compareContents(job.job, backing, VOLUME_KINDS) };
     case 'residents':
-      return { kind: 'residents', residents: listResidents(job.job, backing) };
+      return { kind: 'residents', residents: listResidents(job.job, backing, VOLUME_KINDS) };
     case 'list':
       return { kind: 'list', numbers: listOwnFiles(backing, job.volume, job.start) };
     case 'flush':

@@ -25,6 +25,7 @@ import { mountedElsewhere } from '../rebuild/refusals.ts';
 import { clearRebuilding, rebuildingFolder, replaceMeta } from '../rebuild/replace.ts';
 import { ownKey } from '../rebuild/survey.ts';
 import { configPath, metaFolder } from '../store_paths.ts';
+import { VOLUME_KINDS } from '../volume_kinds.ts';
 
 export interface RestoreJob {
   readonly file: string;
@@ -73,7 +74,7 @@ export function restoreBackup(job: RestoreJob): RestoredStore {
     const restored = restoration.run();
     // A journal that survived says what was given last; without it the numbers of what came after the backup are unknown.
     const isExact = job.journals.length > 0;
-    const volumes = openVolumes(place.volumes, { backing, storeId: restored.header.storeId });
+    const volumes = openVolumes(place.volumes, { backing, storeId: restored.header.storeId, kinds: VOLUME_KINDS });
     if (isErrno(volumes)) throw new Failure(`Cannot open the volumes: ${volumes.name}`);
     const unnamed = unnamedOn([...volumes.present.values()], restoration.named());
     // Order of durability: bytes that a killed daemon had not flushed, then the rows that name them.

@@ -24,7 +24,7 @@ import { errnoReason, Failure, failureOf, usage } from '../failure.ts';
 import { isWithin } from '../mount_table.ts';
 import { print, printJson, remark } from '../output.ts';
 import { configPath, metaFolder } from '../store_paths.ts';
-import { parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
+import { kindRefusal, parseVolumeArgument, type VolumeArgument } from '../volume_argument.ts';
 import { checkDevices } from '../volume_devices.ts';
 
 export interface FormatOptions {
@@ -109,10 +109,8 @@ function checkVolumes(volumes: readonly VolumeArgument[]): void {
       paths.add(path);
     }
   }
-  const other = volumes.find((volume) => volume.kind !== 'dir');
-  if (other !== undefined) {
-    throw usage(`Cannot use volume '${other.name}' of kind '${other.kind}': this version serves 'dir' volumes only`);
-  }
+  const refusal = kindRefusal(volumes);
+  if (refusal !== undefined) throw usage(`Cannot use ${refusal}`);
   if (volumes.length > 0 && !volumes.some((volume) => volume.tier === 'hot')) {
     throw usage('Cannot format without a hot volume: new files go there; add --volume hot=hot:dir:PATH');
   }

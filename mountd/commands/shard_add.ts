@@ -22,6 +22,7 @@ import { renderSpread, spreadOf } from '../shards/spread.ts';
 import { type ShardsStatus, shardsStatus } from '../shards/status.ts';
 import { metaFolder } from '../store_paths.ts';
 import { resolveTarget } from '../target.ts';
+import { VOLUME_KINDS } from '../volume_kinds.ts';
 import { describeMoves } from './shard_list.ts';
 
 export interface ShardAddOptions {
@@ -134,6 +135,7 @@ function flushWhatRecordsName(store: string, namespace: NamespaceStore): void {
     throw new Failure(`its metadata are of store ${namespace.storeId}, expected ${config.storeId}`);
   const data = DataStore.open({
     backing,
+    kinds: VOLUME_KINDS,
     storeId: config.storeId,
     start: namespace.start,
     volumes: volumeRows(config, store),

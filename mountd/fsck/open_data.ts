@@ -6,6 +6,7 @@ import type { VolumeRow } from '../../base/layout.ts';
 import { silentLog } from '../../base/log.ts';
 import type { NamespaceStore } from '../../shard/store.ts';
 import { Failure } from '../failure.ts';
+import { VOLUME_KINDS } from '../volume_kinds.ts';
 
 export interface DataOf {
   readonly store: string;
@@ -21,6 +22,7 @@ export function openData(job: DataOf, namespace: NamespaceStore, backing: Backin
     );
   const data = DataStore.open({
     backing,
+    kinds: VOLUME_KINDS,
     storeId: job.storeId,
     start: namespace.start,
     volumes: job.volumes,

@@ -7,6 +7,7 @@ import { silentLog } from '../../base/log.ts';
 import type { Clock } from '../../base/time.ts';
 import { type NamespaceOptions, NamespaceStore } from '../../shard/store.ts';
 import { metaFolder } from '../store_paths.ts';
+import { VOLUME_KINDS } from '../volume_kinds.ts';
 
 export interface NamespaceOf {
   readonly store: string;
@@ -28,7 +29,7 @@ export function openNamespace(
     clock,
     backing,
     bootId: boot ?? bootId(),
-    holds: (ranges) => rangesHold(ranges, { volumes, storeId, backing, readOnly: !repair }),
+    holds: (ranges) => rangesHold(ranges, { volumes, storeId, backing, kinds: VOLUME_KINDS, readOnly: !repair }),
     readOnly: !repair,
     isRepair: repair,
   });

@@ -20,6 +20,7 @@ import { Failure } from '../failure.ts';
 import { OPERATIONAL } from '../fsck/exit_codes.ts';
 import type { Progress } from '../fsck/progress.ts';
 import { configPath } from '../store_paths.ts';
+import { VOLUME_KINDS } from '../volume_kinds.ts';
 import { Choice, type Problem } from './choose.ts';
 import { firstSequenceAfter, inoInSlot } from './numbers.ts';
 import { clearRebuilding, rebuildingFolder, replaceMeta } from './replace.ts';
@@ -84,7 +85,7 @@ export function rebuild(job: RebuildJob): Rebuilt {
 
 function openAll(job: RebuildJob): { readonly present: readonly Volume[]; readonly missing: readonly string[] } {
   const { store, config, volumes } = job.sources;
-  const set = openVolumes(volumes, { backing: new PosixBacking(), storeId: config.storeId });
+  const set = openVolumes(volumes, { backing: new PosixBacking(), storeId: config.storeId, kinds: VOLUME_KINDS });
   if (isErrno(set)) throw new Failure(`Cannot open the volumes of ${store}: ${set.name}`, OPERATIONAL);
   const [first] = set.missing;
   if (first !== undefined && !job.force)

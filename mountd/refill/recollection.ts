@@ -34,6 +34,7 @@ import { firstSequenceAfter } from '../rebuild/numbers.ts';
 import { type FoundDirectory, type FoundOwn, Survey } from '../rebuild/survey.ts';
 import { isName } from '../rebuild/tree.ts';
 import { newestOfEachName } from '../rebuild/write.ts';
+import { VOLUME_KINDS } from '../volume_kinds.ts';
 import { Survivors } from './survivors.ts';
 
 const PENDING_ROWS = 10_000;
@@ -91,7 +92,7 @@ class Recollection {
     this.#namespace = namespace;
     this.#catalogue = catalogue;
     this.#survivors = new Survivors(namespace, lost);
-    const set = openVolumes(volumes, { backing, storeId });
+    const set = openVolumes(volumes, { backing, storeId, kinds: VOLUME_KINDS });
     if (isErrno(set)) throw new Failure(`Cannot open the volumes: ${set.name}`);
     const [missing] = set.missing;
     if (missing !== undefined)

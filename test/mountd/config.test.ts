@@ -8,6 +8,7 @@ import { parseConfig, readConfig, renderConfig, type StoreConfig, volumeRows } f
 const ID = '77443e04-fd5e-4cec-82c3-2b13c9b26f23';
 const HEAD = `version: 1\nstoreId: ${ID}\ncreated: 2026-01-01\nshards: 16\n`;
 const VOLUMES = 'volumes:\n  - id: 1\n    name: hot\n    tier: hot\n    kind: dir\n    paths: [volumes/hot]\n';
+const TOO_FEW = '  - {id: 2, name: c, tier: cold, kind: ec, paths: [/a, /b], dataCells: 2, parityCells: 1}\n';
 
 describe('store.yaml', () => {
   it('reads sizes in words and fills in defaults', () => {
@@ -37,7 +38,17 @@ describe('store.yaml', () => {
   const flaws: [what: string, text: string, message: RegExp][] = [
     ['a newer format', `${HEAD.replace('version: 1', 'version: 2')}${VOLUMES}`, /newer format, version 2 .* up to 1/],
     ['an alias of nothing', `${HEAD}${VOLUMES}options: *gone\n`, /use store.yaml.*alias/],
-    ['a kind to come', `${HEAD}${VOLUMES.replace('dir', 'mirror')}`, /'hot' is of kind 'mirror'.*'dir' volumes only/],
+    [
+      'a kind to come',
+      `${HEAD}${VOLUMES.replace('dir', 'mirror')}`,
+      /'hot' of kind 'mirror'.*'dir' and 'ec' volumes only/,
+    ],
+    ['an ec volume with too few paths', `${HEAD}${VOLUMES}${TOO_FEW}`, /2 paths found, expected at least 3/],
+    [
+      'an ec volume for new files',
+      `${HEAD}${VOLUMES}${TOO_FEW.replace('dataCells: 2', 'dataCells: 1').replace('cold', 'hot')}`,
+      /'ec' on tier 'hot'/,
+    ],
     ['an unknown option', `${HEAD}${VOLUMES}options:\n  packBellow: 1\n`, /line 12: options.packBellow: unknown word/],
     ['a bad size', `${HEAD}${VOLUMES}options:\n  packBelow: lots\n`, /line 12: options.packBelow: 'lots' is no size/],
     ['a size out of range', `${HEAD}${VOLUMES}options:\n  packBelow: 1 GiB\n`, /1 GiB found, expected 0 to 256 MiB/],
