@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, type OptionValues } from 'commander';
 import { FAILED, failureOf, oneLine, USAGE, usage } from './failure.ts';
 import { USAGE as FSCK_USAGE, OPERATIONAL } from './fsck/exit_codes.ts';
+import { addTierVerbs } from './tier_verbs.ts';
 
 /** Runs a verb; its number, if it gives one, is the exit code. */
 type Action = () => unknown;
@@ -65,6 +66,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage; fsck has those of fsck(8).`,
   addMountVerbs(program);
   addShardVerbs(program);
   addMetadataVerbs(program);
+  addTierVerbs(program, perform);
   return program;
 }
 

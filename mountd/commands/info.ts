@@ -19,7 +19,7 @@ export async function info(path: string, options: InfoOptions): Promise<void> {
   else print(renderFields(found));
 }
 
-async function inodeNumber(path: string): Promise<bigint> {
+export async function inodeNumber(path: string): Promise<bigint> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {
     timer = setTimeout(
