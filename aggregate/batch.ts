@@ -253,7 +253,10 @@ export class Batch {
   #place(batchOffset: number, indexBytes: number, job: PackJob): void {
     for (const { draft, at } of this.#pieces) draft.rangeStart = batchOffset + indexBytes + at;
     for (const { mention, pieces, share } of this.#described) {
-      for (const [i, extent] of draftedExtents(mention, pieces, { target: job.aggregate, volume: job.volume.id }).entries()) {
+      for (const [i, extent] of draftedExtents(mention, pieces, {
+        target: job.aggregate,
+        volume: job.volume.id,
+      }).entries()) {
         const { file = 0 } = this.#shares[share + i] ?? {};
         this.#shares[share + i] = { file, extent };
       }

@@ -143,9 +143,7 @@ export class Packing {
 
   #startMentions(lsn: Lsn, mentions: readonly PackMention[]): PackJob | undefined {
     const { lanes, ledger, volumes } = this.#options;
-    const lane = lanes
-      .idle()
-      .find(({ aggregate, use }) => use === 'files' && (ledger.row(aggregate)?.live ?? 0) > 0);
+    const lane = lanes.idle().find(({ aggregate, use }) => use === 'files' && (ledger.row(aggregate)?.live ?? 0) > 0);
     const volume = lane === undefined ? undefined : volumes.get(lane.volume);
     if (lane === undefined || volume === undefined || !this.canPack(lane.volume)) return undefined;
     lane.job = this.#describe(lane, { volume, files: [], lsn, mentions, isClaimed: false, ahead: undefined });

@@ -308,8 +308,7 @@ export class Compactor implements Chore {
       const rows = core.broken === undefined ? switchedRows(core, planned, to) : undefined;
       if (moved.status === 'moved' && rows !== undefined) accepted.set(i, [planned, { ...to, rows }]);
       // What was punched meanwhile is nobody's any more.
-      else if (moved.status === 'unreadable' && isUnchanged(core, planned))
-        this.#tell(source, planned, moved);
+      else if (moved.status === 'unreadable' && isUnchanged(core, planned)) this.#tell(source, planned, moved);
     }
     core.data.compaction.finish(result, new Set(accepted.keys()));
     for (const [planned, to] of accepted.values()) {

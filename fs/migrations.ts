@@ -34,7 +34,8 @@ export class Migrations {
       this.#newest = Math.max(this.#newest, row.id);
       const job = jobOf(row);
       if (job !== undefined) (isOver(job) ? this.#over : this.#pending).set(row.id, job);
-      else core.log.warn({ migration: row.id, state: row.state }, 'Row of a migration that cannot be read, passed over');
+      else
+        core.log.warn({ migration: row.id, state: row.state }, 'Row of a migration that cannot be read, passed over');
     }
   }
 

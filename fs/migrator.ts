@@ -34,8 +34,8 @@ import type { Chore } from './maintenance.ts';
 import type { Amount, MigrationJob, StayReason } from './migration_job.ts';
 import { NONE_STAYS, RETRIES_MAX } from './migration_job.ts';
 import { Migrations, targetsOf, targetWithRoom } from './migrations.ts';
-import { isUnchanged, type PlannedUnit, planUnit, putMoved, switchedRows } from './move_units.ts';
 import { bytesElsewhere, lookAt } from './movable.ts';
+import { isUnchanged, type PlannedUnit, planUnit, putMoved, switchedRows } from './move_units.ts';
 import { TreeWalk, WALK_START, type WalkPlace } from './tree_walk.ts';
 import type { Deferred, WorkerJobs } from './types.ts';
 
@@ -346,7 +346,18 @@ export class Migrator implements Chore {
     const place = WALK_START;
     const stay = { ...run.stay };
     const toDo = run.job.toDo;
-    this.#put({ ...run.job, state: 'failed', reason, retries, nextTrySec, endedSec: nowSec, place, stay, toDo, pass: 0 });
+    this.#put({
+      ...run.job,
+      state: 'failed',
+      reason,
+      retries,
+      nextTrySec,
+      endedSec: nowSec,
+      place,
+      stay,
+      toDo,
+      pass: 0,
+    });
     return true;
   }
 
@@ -365,7 +376,15 @@ function newRun(core: Core, job: MigrationJob, targets: readonly VolumeId[]): Ru
   const toDo = isAnew ? { files: 0, bytes: 0 } : job.toDo;
   return {
     ...{ job, targets, walk: new TreeWalk(core.namespace, job.roots, job.place) },
-    ...{ planned: [], bytes: 0, files: 0, inos: new Set<Ino>(), describer: new Describer(core.namespace), again: [], later: [] },
+    ...{
+      planned: [],
+      bytes: 0,
+      files: 0,
+      inos: new Set<Ino>(),
+      describer: new Describer(core.namespace),
+      again: [],
+      later: [],
+    },
     ...{ stay: { ...job.stay }, toDo, mark: { place: job.place, stay: job.stay, toDo } },
     ...{ savedMs: core.clock.monotonicMs(), fruitless: 0 },
   };

@@ -159,7 +159,10 @@ function describedExtents(inode: Inode): readonly Extent[] {
 }
 
 /** The same list where nothing of it has moved. */
-function movedList(extents: readonly Extent[], { source, target, volume, pieces }: MovedTo): readonly Extent[] | undefined {
+function movedList(
+  extents: readonly Extent[],
+  { source, target, volume, pieces }: MovedTo,
+): readonly Extent[] | undefined {
   if (!extents.some(({ aggregate }) => aggregate === source)) return extents;
   return movedExtents(extents, pieces, { source, target, volume });
 }

@@ -132,7 +132,9 @@ async function route(request: IncomingMessage, handlers: AdminHandlers): Promise
   if (path === '/tier') return method(request, 'GET', () => handlers.migrations({ kind: 'status' }));
   if (path === '/tier/history') return method(request, 'GET', () => handlers.migrations({ kind: 'history' }));
   if (path === '/tier/move')
-    return method(request, 'POST', async () => handlers.migrations({ kind: 'move', move: moveOf(await body(request)) }));
+    return method(request, 'POST', async () =>
+      handlers.migrations({ kind: 'move', move: moveOf(await body(request)) }),
+    );
   if (path === '/stop') return method(request, 'POST', () => handlers.stop());
   const { crash } = handlers;
   if (path === '/crash' && crash !== undefined)

@@ -52,7 +52,8 @@ export function answerMigrations(filesystem: Filesystem, query: MigrationQuery):
   const { migrator } = filesystem;
   const broken = filesystem.status().broken ?? null;
   if (query.kind === 'history') return { migrations: migrator.list.history.map(shown), broken };
-  if (query.kind === 'status') return { migrations: migrator.list.pending.map((job) => shown(migrator.shown(job))), broken };
+  if (query.kind === 'status')
+    return { migrations: migrator.list.pending.map((job) => shown(migrator.shown(job))), broken };
   const { roots, request, to } = query.move;
   const job = migrator.list.ask({ request, to, roots: roots.map((root): Ino => ino(root)) });
   if (isErrno(job)) return job;
@@ -104,6 +105,7 @@ export function moveRequestOf(value: unknown): MoveRequest | undefined {
   if (typeof request !== 'string' || !/^[0-9a-f-]{1,64}$/.test(request)) return undefined;
   if (typeof to !== 'string' || to.length === 0 || to.length > 255) return undefined;
   const isInode = (root: unknown) => typeof root === 'number' && Number.isSafeInteger(root) && root >= 1;
-  if (!Array.isArray(roots) || roots.length === 0 || roots.length > ROOTS_MAX || !roots.every(isInode)) return undefined;
+  if (!Array.isArray(roots) || roots.length === 0 || roots.length > ROOTS_MAX || !roots.every(isInode))
+    return undefined;
   return { request, roots: roots as number[], to };
 }

@@ -97,7 +97,9 @@ function throwIfNotThere(store: string, migrations: readonly ShownMigration[]): 
 }
 
 function staying(migrations: readonly ShownMigration[]): string {
-  const counts = STAY_REASONS.map((reason) => [reason, migrations.reduce((sum, { stay }) => sum + stay[reason], 0)] as const);
+  const counts = STAY_REASONS.map(
+    (reason) => [reason, migrations.reduce((sum, { stay }) => sum + stay[reason], 0)] as const,
+  );
   return counts.flatMap(([reason, files]) => (files > 0 ? [`${count(files)} files ${WHY[reason]}`] : [])).join('; ');
 }
 
