@@ -32,7 +32,7 @@ import type { Core } from './core.ts';
 import { Describer } from './describer.ts';
 import type { Chore } from './maintenance.ts';
 import type { Amount, MigrationJob, StayReason } from './migration_job.ts';
-import { NONE_STAYS, RETRIES_MAX } from './migration_job.ts';
+import { NONE_STAYS, RETRIES_MAX, stayCount } from './migration_job.ts';
 import { Migrations, targetsOf, targetWithRoom } from './migrations.ts';
 import { bytesElsewhere, lookAt } from './movable.ts';
 import { isUnchanged, type PlannedUnit, planUnit, putMoved, switchedRows } from './move_units.ts';
@@ -330,7 +330,9 @@ export class Migrator implements Chore {
   #end(run: Run): boolean {
     this.#isBehindBarrier = false;
     const stay = { ...run.stay };
-    this.#put({ ...run.job, state: 'done', stay, reason: '', endedSec: this.#core.clock.now().sec });
+    // What has two names below, or went meanwhile, was counted all the same.
+    const toDo = stayCount(stay) === 0 ? run.job.moved : run.job.toDo;
+    this.#put({ ...run.job, state: 'done', stay, toDo, reason: '', endedSec: this.#core.clock.now().sec });
     return true;
   }
 

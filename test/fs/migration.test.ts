@@ -431,6 +431,42 @@ describe('when something is wrong', () => {
     expect(loose.damageNow()).toEqual([]);
   });
 
+  test('a target that does not answer fails it, and nothing else', () => {
+    const fixture = filled();
+    const { loose, user } = fixture;
+    loose.backing.arm({ kind: 'space', error: E.EIO, path: 'volumes/warm2' });
+    const { id, ...failed } = move(fixture, 'd', 'warm');
+    expect(failed.state).toBe('failed');
+    expect(failed.reason).toBe('volume warm2 is missing, or cannot be written or read');
+    user.put('d/more', pattern(SIZE, 600));
+    loose.pack();
+    expect(move(fixture, 'd', 'hot').state).toBe('done');
+    loose.backing.disarm();
+    for (let round = 0; round < 300 && jobOf(fixture, id)?.state !== 'done'; round++) turn(fixture);
+    expect(jobOf(fixture, id)).toMatchObject({ state: 'done', moved: { files: COUNT + 1 } });
+    expect(loose.filesystem.migrator.list.history).toHaveLength(2);
+    expect(loose.damageNow()).toEqual([]);
+  });
+
+  test('of those that are over the last thousand are kept', () => {
+    const fixture = start({ volumes: 2 });
+    const { loose } = fixture;
+    const { list } = loose.filesystem.migrator;
+    for (let i = 0; i < 1_005; i++) {
+      const asked = list.ask({ request: `${i}`, roots: [ROOT_INO], to: 'warm' });
+      if (isErrno(asked)) throw new Error(asked.name);
+      const record = loose.namespace.begin();
+      list.put(record, { ...asked, state: 'done' });
+      loose.namespace.commit(record);
+    }
+    const ids = () => loose.filesystem.migrator.list.history.map((job) => job.id);
+    expect([ids().length, ids()[0], ids().at(-1)]).toEqual([1_000, 6, 1_005]);
+    loose.damageNow();
+    expect([ids().length, ids()[0], ids().at(-1)]).toEqual([1_000, 6, 1_005]);
+    const next = loose.filesystem.migrator.list.ask({ request: 'next', roots: [ROOT_INO], to: 'warm' });
+    expect(next).toMatchObject({ id: 1_006 });
+  });
+
   test('a tier that is not there is refused', () => {
     const fixture = filled();
     const { list } = fixture.loose.filesystem.migrator;

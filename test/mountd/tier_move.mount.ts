@@ -196,6 +196,21 @@ describe('pacsfs tier move', { timeout: 900_000 }, () => {
     await expectClean(mine);
   });
 
+  it('what a rebuild brings back of what was moved', async () => {
+    const mine = await fill(100);
+    expect(await move(mine, 'warm')).toMatchObject({ state: 'done' });
+    await mine.shell('rm study/d0/*1; mv study/d0/2 study/renamed');
+    expect(await move(mine, 'hot')).toMatchObject({ state: 'done', filesMoved: 90 });
+    await mine.sync();
+    const sums = await mine.shell('find study -type f | sort | xargs sha256sum');
+    await mine.unmount();
+    await mine.run('bash', ['-c', `rm -r ${mine.path}/meta/shards ${mine.path}/meta/system.db*`], { cwd: mine.folder });
+    const rebuilt = await mine.fsck(['--rebuild', '--force']);
+    expect([rebuilt.code <= 1, rebuilt.stderr]).toEqual([true, rebuilt.stderr]);
+    await mine.mount();
+    expect(await mine.shell('find study -type f | sort | xargs sha256sum')).toBe(sums);
+  });
+
   it(`goes on when the daemon is killed, ${KILLS} times`, async () => {
     const mine = await fill(1_000);
     await mine.remount(['restarts=1000']);
