@@ -34,7 +34,10 @@ export class Migration {
     return this.#options.placement.checkMoves(volume, roomNeeded(bytes) + MOVE_ROOM_BYTES);
   }
 
-  /** EBUSY while another job goes there, ENOSPC and EIO as of `check`. EIO also when a source's volume is not there. */
+  /**
+   * EBUSY while another job goes there, ENOSPC and EIO as of `check`. Of a source that is gone by now, or whose volume is, all
+   * units are `unreadable`.
+   */
   start(units: readonly MoveUnit[], to: { readonly volume: VolumeId; readonly lsn: Lsn }): Result<PackJob> {
     const allowed = this.check(
       to.volume,
@@ -44,8 +47,7 @@ export class Migration {
     const sources = new Map<AggregateId, VolumeRow>();
     for (const { source } of units) {
       const row = this.#volumeOf(source);
-      if (row === undefined) return E.EIO;
-      sources.set(source, row);
+      if (row !== undefined) sources.set(source, row);
     }
     return this.#options.packing.startMoves({ sources, units }, { ...to, use: 'migration' }) ?? E.EBUSY;
   }

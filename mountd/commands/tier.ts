@@ -100,7 +100,11 @@ function staying(migrations: readonly ShownMigration[]): string {
   const counts = STAY_REASONS.map(
     (reason) => [reason, migrations.reduce((sum, { stay }) => sum + stay[reason], 0)] as const,
   );
-  return counts.flatMap(([reason, files]) => (files > 0 ? [`${count(files)} files ${WHY[reason]}`] : [])).join('; ');
+  return counts
+    .flatMap(([reason, files]) =>
+      files > 0 ? [`${count(files)} ${files === 1 ? 'file' : 'files'} ${WHY[reason]}`] : [],
+    )
+    .join('; ');
 }
 
 export async function tierStatus(target: string, options: ShowOptions): Promise<void> {

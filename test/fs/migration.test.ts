@@ -282,6 +282,38 @@ describe('while a worker copies', () => {
     expect(loose.damageNow()).toEqual([]);
   });
 
+  test('all that was planned is removed, and its aggregate with it, before a worker is asked', () => {
+    const fixture = start({ volumes: 2 });
+    const { loose, user } = fixture;
+    for (const dir of ['d', 'e']) user.mkdir(dir);
+    for (let i = 0; i < 20; i++) user.put(`d/f${i}`, pattern(SIZE, i));
+    loose.pack();
+    loose.crash();
+    user.put('e/newer', pattern(SIZE, 99));
+    loose.pack();
+    const sources = [...loose.data.ledger.rows()].filter(({ state }) => state === 'sealed').map((row) => row.id);
+    const { id } = ask(fixture, 'd', 'warm');
+    const { migrator } = loose.filesystem;
+    const step = migrator.step.bind(migrator);
+    let isPlanned = false;
+    migrator.step = () => {
+      if (isPlanned) return false;
+      const changed = step();
+      isPlanned = jobOf(fixture, id)?.state === 'copying' && !loose.jobs.some(isMove);
+      return changed;
+    };
+    for (let i = 0; i < 100 && !isPlanned; i++) turn(fixture);
+    expect(isPlanned).toBe(true);
+    step();
+    for (let i = 0; i < 20; i++) user.remove(`d/f${i}`);
+    for (let i = 0; i < 3; i++) settle(fixture);
+    expect(sources.length).toBeGreaterThan(0);
+    for (const source of sources) expect(loose.data.ledger.row(source)).toBeUndefined();
+    migrator.step = step;
+    expect(finish(fixture, id)).toMatchObject({ state: 'done', reason: '' });
+    expect(loose.damageNow()).toEqual([]);
+  });
+
   test('a switch that does not compare is found', () => {
     const fixture = filled();
     const { loose, user } = fixture;

@@ -4,14 +4,14 @@ import { jobOf, type MigrationJob, NONE_STAYS, rowOf } from '../../fs/migration_
 import { TreeWalk, WALK_START, type WalkPlace } from '../../fs/tree_walk.ts';
 import { type Fixture, start } from './fixture.ts';
 
-/** A directory of more names than a window has, and some below others. */
-function tree(): { readonly fixture: Fixture; readonly inos: ReadonlyMap<Ino, string> } {
+/** A directory of many names, and some below others. */
+function tree(names = 50): { readonly fixture: Fixture; readonly inos: ReadonlyMap<Ino, string> } {
   const fixture = start();
   const { user } = fixture;
   const inos = new Map<Ino, string>();
   const put = (path: string) => inos.set(user.put(path, ''), path);
   user.mkdir('large');
-  for (let i = 0; i < 2_500; i++) put(`large/${i}`);
+  for (let i = 0; i < names; i++) put(`large/${i}`);
   for (const dir of ['large/a', 'large/a/b', 'large/a/b/c', 'large/d', 'empty']) user.mkdir(dir);
   for (const dir of ['large/a', 'large/a/b/c', 'large/d']) for (let i = 0; i < 20; i++) put(`${dir}/x${i}`);
   put('single');
@@ -33,7 +33,8 @@ function walked({ loose }: Fixture, roots: readonly Ino[], place?: WalkPlace) {
 
 describe('a walk', () => {
   test('finds every file once, and goes on from any of its places', () => {
-    const { fixture, inos } = tree();
+    // More than a window has.
+    const { fixture, inos } = tree(2_500);
     const { files, places } = walked(fixture, [ROOT_INO]);
     expect(files.length).toBe(inos.size);
     expect(new Set(files)).toEqual(new Set(inos.keys()));

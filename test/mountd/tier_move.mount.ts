@@ -165,7 +165,7 @@ describe('pacsfs tier move', { timeout: 900_000 }, () => {
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("no tier or volume 'cold'")]);
     await mine.shell('head -c 9000000 /dev/urandom > study/large');
     const large = await moveTo(mine, 'disk');
-    expect([large.code, large.stderr]).toEqual([1, expect.stringContaining('1 files large, in a file of its own')]);
+    expect([large.code, large.stderr]).toEqual([1, expect.stringContaining('1 file large, in a file of its own')]);
     expect(await tiersOf(mine)).toEqual(['1 hot', '10 warm']);
     const elsewhere = await pacsfs(['tier', 'move', mine.folder, '--to', 'warm']);
     expect(elsewhere.code).toBe(1);
