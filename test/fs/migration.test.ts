@@ -1,118 +1,27 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { punch } from '../../aggregate/punch.ts';
-import { folderOf } from '../../aggregate/volume.ts';
-import { E, isErrno } from '../../base/errno.ts';
-import { type AggregateId, type Ino, KIB, MIB, ROOT_INO } from '../../base/units.ts';
-import { type MigrationJob, NONE_STAYS } from '../../fs/migration_job.ts';
-import type { WorkerJob } from '../../fs/types.ts';
+import { KIB, MIB } from '../../base/units.ts';
+import { NONE_STAYS } from '../../fs/migration_job.ts';
 import { O_RDWR, O_WRONLY } from '../support/loose_user.ts';
-import { type Fixture, pattern, same, start } from './fixture.ts';
-
-const SIZE = 200 * KIB;
-const COUNT = 40;
-
-/** Packed files in a directory, and a warm volume beside the hot one. */
-function filled(options: Parameters<typeof start>[0] = {}): Fixture {
-  const fixture = start({ volumes: 2, ...options });
-  const { loose, user } = fixture;
-  user.mkdir('d');
-  for (let i = 0; i < COUNT; i++) user.put(`d/f${i}`, pattern(SIZE, i));
-  loose.pack();
-  return fixture;
-}
-
-let requests = 0;
-
-function ask({ loose, user }: Fixture, path: string, to: string): MigrationJob {
-  const root = path === '' ? ROOT_INO : user.stat(path).ino;
-  const job = loose.filesystem.migrator.list.ask({ request: `r${requests++}`, roots: [root as Ino], to });
-  if (isErrno(job)) throw new Error(job.name);
-  return job;
-}
-
-function jobOf({ loose }: Fixture, id: number): MigrationJob | undefined {
-  const { list } = loose.filesystem.migrator;
-  return [...list.pending, ...list.history].find((job) => job.id === id);
-}
-
-function turn({ loose }: Fixture): void {
-  loose.clock.advance(1_000);
-  loose.tick();
-  loose.work();
-}
-
-/** `pacsfs tier move PATH --to TO --wait` */
-function move(fixture: Fixture, path: string, to: string): MigrationJob {
-  const { id } = ask(fixture, path, to);
-  for (let round = 0; round < 2_000; round++) {
-    const job = jobOf(fixture, id);
-    if (job === undefined || job.state === 'done' || job.state === 'failed') break;
-    turn(fixture);
-  }
-  const job = jobOf(fixture, id);
-  if (job === undefined) throw new Error('The migration is gone');
-  expect(['done', 'failed']).toContain(job.state);
-  return job;
-}
-
-function isMove(job: WorkerJob): boolean {
-  return job.kind === 'pack' && job.job.moves !== undefined;
-}
-
-/** Goes on until a worker has something to copy. */
-function untilCopying(fixture: Fixture, path = 'd', to = 'warm'): number {
-  const { loose } = fixture;
-  const { id } = ask(fixture, path, to);
-  resume(fixture);
-  expect(loose.jobs.filter(isMove)).toHaveLength(1);
-  return id;
-}
-
-function resume({ loose }: Fixture): void {
-  for (let round = 0; round < 300 && !loose.jobs.some(isMove); round++) {
-    loose.clock.advance(100);
-    loose.tick();
-    loose.work((job) => !isMove(job));
-  }
-}
-
-function finish(fixture: Fixture, id: number): MigrationJob | undefined {
-  for (let round = 0; round < 2_000; round++) {
-    const job = jobOf(fixture, id);
-    if (job?.state === 'done' || job?.state === 'failed') return job;
-    turn(fixture);
-  }
-  return jobOf(fixture, id);
-}
-
-function volumesOf({ user }: Fixture, path: string): string[] {
-  const extents = JSON.parse(user.getXattr(path, 'user.pacsfs.extents')) as { volume: string }[];
-  return [...new Set(extents.map(({ volume }) => volume))];
-}
-
-function settle({ loose }: Fixture): void {
-  for (let i = 0; i < 2; i++) {
-    loose.barrier();
-    loose.work();
-  }
-}
-
-function allRight({ user }: Fixture, count = COUNT): boolean {
-  return Array.from({ length: count }, (_, i) => same(user.read(`d/f${i}`), pattern(SIZE, i))).every(Boolean);
-}
-
-/** Live bytes on a volume, as the ledger counts them. */
-function liveOn({ loose }: Fixture, volume: number): number {
-  return [...loose.data.ledger.rows()].reduce((sum, row) => sum + (row.volume === volume ? row.live : 0), 0);
-}
-
-function pathOf({ loose }: Fixture, id: number): string {
-  const volume = loose.data.ledger.row(id as AggregateId)?.volume ?? 1;
-  const folder = loose.volumes.find((row) => row.id === volume)?.paths[0] ?? '';
-  return join(folder, 'aggregates', String(folderOf(id as AggregateId)), String(id));
-}
+import { pattern, same, start } from './fixture.ts';
+import {
+  allRight,
+  ask,
+  COUNT,
+  filled,
+  finish,
+  isMove,
+  jobOf,
+  liveOn,
+  move,
+  pathOf,
+  SIZE,
+  settle,
+  turn,
+  untilCopying,
+  volumesOf,
+} from './migrating.ts';
 
 describe('a migration', () => {
   test('moves a directory to another tier, and back', () => {
@@ -442,95 +351,5 @@ describe('while a worker copies', () => {
         .subarray(at, at + SIZE)
         .every((byte) => byte === 0),
     ).toBe(true);
-  });
-});
-
-describe('when something is wrong', () => {
-  test('a target without room fails it with a reason, and later it goes on', () => {
-    const fixture = filled();
-    const { loose } = fixture;
-    loose.backing.arm({ kind: 'write', error: E.ENOSPC, path: 'volumes/warm2/aggregates' });
-    const { id, ...failed } = move(fixture, 'd', 'warm');
-    expect(failed).toMatchObject({ state: 'failed', retries: 1, reason: 'volume warm2 has no room left' });
-    expect(loose.filesystem.status().broken).toBeUndefined();
-    loose.backing.disarm();
-    expect(volumesOf(fixture, 'd/f0')).toEqual(['hot']);
-    loose.clock.advance(61_000);
-    turn(fixture);
-    expect(finish(fixture, id)).toMatchObject({ state: 'failed' });
-    for (let round = 0; round < 300 && jobOf(fixture, id)?.state !== 'done'; round++) turn(fixture);
-    expect(jobOf(fixture, id)).toMatchObject({ state: 'done', moved: { files: COUNT }, reason: '', retries: 1 });
-    expect(loose.damageNow()).toEqual([]);
-  });
-
-  test('a target that does not answer fails it, and nothing else', () => {
-    const fixture = filled();
-    const { loose, user } = fixture;
-    loose.backing.arm({ kind: 'space', error: E.EIO, path: 'volumes/warm2' });
-    const { id, ...failed } = move(fixture, 'd', 'warm');
-    expect(failed.state).toBe('failed');
-    expect(failed.reason).toBe('volume warm2 is missing, or cannot be written or read');
-    user.put('d/more', pattern(SIZE, 600));
-    loose.pack();
-    expect(move(fixture, 'd', 'hot').state).toBe('done');
-    loose.backing.disarm();
-    for (let round = 0; round < 300 && jobOf(fixture, id)?.state !== 'done'; round++) turn(fixture);
-    expect(jobOf(fixture, id)).toMatchObject({ state: 'done', moved: { files: COUNT + 1 } });
-    expect(loose.filesystem.migrator.list.history).toHaveLength(2);
-    expect(loose.damageNow()).toEqual([]);
-  });
-
-  test('of those that are over the last thousand are kept', () => {
-    const fixture = start({ volumes: 2 });
-    const { loose } = fixture;
-    const { list } = loose.filesystem.migrator;
-    for (let i = 0; i < 1_005; i++) {
-      const asked = list.ask({ request: `${i}`, roots: [ROOT_INO], to: 'warm' });
-      if (isErrno(asked)) throw new Error(asked.name);
-      const record = loose.namespace.begin();
-      list.put(record, { ...asked, state: 'done' });
-      loose.namespace.commit(record);
-    }
-    const ids = () => loose.filesystem.migrator.list.history.map((job) => job.id);
-    expect([ids().length, ids()[0], ids().at(-1)]).toEqual([1_000, 6, 1_005]);
-    loose.damageNow();
-    expect([ids().length, ids()[0], ids().at(-1)]).toEqual([1_000, 6, 1_005]);
-    const next = loose.filesystem.migrator.list.ask({ request: 'next', roots: [ROOT_INO], to: 'warm' });
-    expect(next).toMatchObject({ id: 1_006 });
-  });
-
-  test('a tier that is not there is refused', () => {
-    const fixture = filled();
-    const { list } = fixture.loose.filesystem.migrator;
-    expect(list.ask({ request: 'x', roots: [ROOT_INO], to: 'cold' })).toBe(E.ENOENT);
-    expect(list.ask({ request: 'x', roots: [], to: 'warm' })).toBe(E.EINVAL);
-  });
-
-  test('asked twice it is one', () => {
-    const fixture = filled();
-    const { list } = fixture.loose.filesystem.migrator;
-    const first = list.ask({ request: 'same', roots: [ROOT_INO], to: 'warm' });
-    expect(list.ask({ request: 'same', roots: [ROOT_INO], to: 'warm' })).toEqual(first);
-    expect(list.pending).toHaveLength(1);
-    fixture.loose.crash();
-    expect(fixture.loose.filesystem.migrator.list.pending).toEqual([first]);
-  });
-
-  test('a block that is not what was written stays, and the rest moves', () => {
-    const fixture = filled();
-    const { loose, user } = fixture;
-    const [extent] = JSON.parse(user.getXattr('d/f11', 'user.pacsfs.extents')) as {
-      aggregate: number;
-      offset: number;
-    }[];
-    const path = pathOf(fixture, extent?.aggregate ?? 0);
-    const bytes = readFileSync(path);
-    bytes[(extent?.offset ?? 0) + 100] = (bytes[(extent?.offset ?? 0) + 100] ?? 0) ^ 1;
-    writeFileSync(path, bytes);
-    const job = move(fixture, 'd', 'warm');
-    expect(job).toMatchObject({ state: 'done', moved: { files: COUNT - 1 }, stay: { ...NONE_STAYS, damaged: 1 } });
-    expect(volumesOf(fixture, 'd/f11')).toEqual(['hot']);
-    expect(user.read('d/f11')).toBe(-E.EIO.number);
-    expect(loose.log.has('it stays where it is')).toBe(true);
   });
 });
