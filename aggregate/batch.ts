@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts';
 import { alignDown, alignUp } from '../base/bytes.ts';
 import { blockChecksums, CHECKSUM_BLOCK } from '../base/crc32c.ts';
 import type { Extent } from '../base/layout.ts';
-import type { AggregateId, Ino } from '../base/units.ts';
+import type { AggregateId, Ino, VolumeId } from '../base/units.ts';
 import { encodeHeader, HEADER_BYTES } from './header_v1.ts';
 import {
   directoryBytes,
@@ -23,7 +23,7 @@ import {
   type IndexedShare,
   shareBytes,
 } from './index_v1.ts';
-import { type MovedPiece, movedExtents } from './moves.ts';
+import { type MovedPiece, type MovePlace, movedExtents } from './moves.ts';
 import {
   BLOCK_BYTES,
   INDEX_BYTES_MAX,
@@ -40,6 +40,7 @@ export const BATCH_BUFFER_BYTES = DATA_AT + SEGMENT_BYTES;
 /** In the place of a position in the job's list: the entry is a mention. */
 const MENTION = -1;
 const NO_AGGREGATE = 0 as AggregateId;
+const NOWHERE = { target: NO_AGGREGATE, volume: 0 as VolumeId };
 const CHECKSUM_BYTES_MAX = (4 * SEGMENT_BYTES) / CHECKSUM_BLOCK;
 
 /** A point to go back to. */
@@ -204,7 +205,7 @@ export class Batch {
    */
   describe(mention: PackMention, of: { readonly unit: number; readonly pieces: readonly PieceDraft[] }): boolean {
     // As many, and as long, as they will be in the end.
-    const extents = draftedExtents(mention, of.pieces);
+    const extents = draftedExtents(mention, of.pieces, NOWHERE);
     const wholes = this.#wholes(extents, of.pieces);
     if (wholes !== undefined) return this.#describeWhole(mention, wholes);
     const share = this.#shares.length;
@@ -249,10 +250,13 @@ export class Batch {
   }
 
   /** Where pieces lie is known now. */
-  #place(batchOffset: number, indexBytes: number, target: PackJob['aggregate']): void {
+  #place(batchOffset: number, indexBytes: number, job: PackJob): void {
     for (const { draft, at } of this.#pieces) draft.rangeStart = batchOffset + indexBytes + at;
     for (const { mention, pieces, share } of this.#described) {
-      for (const [i, extent] of draftedExtents(mention, pieces, target).entries()) {
+      for (const [i, extent] of draftedExtents(mention, pieces, {
+        target: job.aggregate,
+        volume: job.volume.id,
+      }).entries()) {
         const { file = 0 } = this.#shares[share + i] ?? {};
         this.#shares[share + i] = { file, extent };
       }
@@ -311,7 +315,7 @@ export class Batch {
     const indexBytes = alignUp(this.#indexBytes, BLOCK_BYTES);
     const batchBytes = indexBytes + this.#dataBytes;
     assert(batchBytes <= this.#room, `Batch of ${batchBytes} bytes, room for ${this.#room}`);
-    this.#place(place.offset, indexBytes, job.aggregate);
+    this.#place(place.offset, indexBytes, job);
     const indexed = this.#extents.map((extent) => ({ ...extent, at: extent.at + indexBytes }));
     encodeIndex(
       {
@@ -358,10 +362,14 @@ export class Batch {
   }
 }
 
-/** A moved file's extents; `target` is not known, nor matters, while they are only counted. */
-function draftedExtents(mention: PackMention, pieces: readonly PieceDraft[], target = NO_AGGREGATE): readonly Extent[] {
+/** A moved file's extents; where they go is not known, nor matters, while they are only counted. */
+function draftedExtents(
+  mention: PackMention,
+  pieces: readonly PieceDraft[],
+  to: Pick<MovePlace, 'target' | 'volume'>,
+): readonly Extent[] {
   const [{ source } = { source: NO_AGGREGATE }] = pieces;
-  const moved = movedExtents(mention.extents, pieces, { source, target });
+  const moved = movedExtents(mention.extents, pieces, { source, ...to });
   assert(moved !== undefined, 'A unit without some of its blocks was described');
   return moved;
 }

@@ -75,7 +75,9 @@ export class Compaction {
   /** Undefined while there is no room, or another such job is under way. */
   start(source: AggregateId, units: readonly MoveUnit[], lsn: Lsn): PackJob | undefined {
     const volume = this.residentsJob(source)?.volume;
-    return volume === undefined ? undefined : this.#options.packing.startMoves({ source, volume, units }, lsn);
+    if (volume === undefined) return undefined;
+    const moves = { sources: new Map([[source, volume]]), units };
+    return this.#options.packing.startMoves(moves, { volume: volume.id, use: 'compaction', lsn });
   }
 
   /** As `Packing.finishMoves`; the changed rows go into the record that switches. */

@@ -8,6 +8,12 @@ import { BLOCK_BYTES, type PackJob, type PackResult, roomNeeded } from './pack.t
 export const LANES_DEFAULT = 2;
 export const AHEAD_BYTES_DEFAULT = 16 * MIB;
 
+/**
+ * What is moved out of other aggregates has lanes of its own: it is old where new files are new. So has what comes from other
+ * volumes: it comes in the order of directories.
+ */
+export type LaneUse = 'files' | 'compaction' | 'migration';
+
 export interface Lane {
   readonly volume: VolumeId;
   readonly aggregate: AggregateId;
@@ -18,8 +24,7 @@ export interface Lane {
   job: PackJob | undefined;
   /** From `offset` to here it holds zeros, durably; where that is not behind `offset`, nothing is ahead. */
   aheadTo: number;
-  /** What is moved out of other aggregates goes here, and nothing else: it is old where the others' is new. */
-  readonly isForMoves: boolean;
+  readonly use: LaneUse;
 }
 
 /** What is left of an aggregate that is not appended to any more; it may have been written ahead. */
@@ -60,7 +65,7 @@ export class Lanes {
     volume: VolumeId,
     need: { readonly bytes: number; readonly firstBytes: number; readonly isUrgent: boolean },
   ): Lane | undefined {
-    const own = this.#lanes.filter((lane) => lane.volume === volume && !lane.isForMoves);
+    const own = this.#lanes.filter((lane) => lane.volume === volume && lane.use === 'files');
     const idle = own.filter((lane) => lane.job === undefined).sort((a, b) => b.offset - a.offset);
     if (need.isUrgent) idle.sort((a, b) => Number(isAhead(b, need.bytes)) - Number(isAhead(a, need.bytes)));
     const fitting = idle.find((lane) => this.#room(lane) >= roomNeeded(need.bytes));
@@ -74,14 +79,14 @@ export class Lanes {
     return this.#begin(volume);
   }
 
-  /** The lane for moves, of which each volume has one; undefined while it is at work. */
-  takeForMoves(volume: VolumeId, bytes: number): Lane | undefined {
-    const lane = this.#lanes.find((each) => each.volume === volume && each.isForMoves);
-    if (lane === undefined) return this.#begin(volume, true);
+  /** A lane for moves, of which each volume has one for each use; undefined while it is at work. */
+  takeForMoves(volume: VolumeId, use: LaneUse, bytes: number): Lane | undefined {
+    const lane = this.#lanes.find((each) => each.volume === volume && each.use === use);
+    if (lane === undefined) return this.#begin(volume, use);
     if (lane.job !== undefined) return undefined;
     if (!lane.created || this.#room(lane) >= roomNeeded(bytes)) return lane;
     this.#leave(lane);
-    return this.#begin(volume, true);
+    return this.#begin(volume, use);
   }
 
   /** Lanes without a job whose aggregate has a file. */
@@ -107,7 +112,7 @@ export class Lanes {
    */
   toWriteAhead(volume: VolumeId, isMissed: boolean, unflushed: readonly AggregateId[]): Lane | undefined {
     const { aggregateBytes, aheadFrom, aheadBytes, lanesPerVolume } = this.#options;
-    const own = this.#lanes.filter((lane) => lane.volume === volume && !lane.isForMoves);
+    const own = this.#lanes.filter((lane) => lane.volume === volume && lane.use === 'files');
     if (!isMissed && !this.#hasSealed && !own.some(({ offset }) => offset >= aheadFrom)) return undefined;
     const isLow = (lane: Lane) => aheadOf(lane) < aheadBytes / 2 && lane.offset + aheadOf(lane) < aggregateBytes;
     const low = own.filter((lane) => lane.job === undefined && isLow(lane)).sort((a, b) => b.offset - a.offset);
@@ -170,7 +175,7 @@ export class Lanes {
     return this.#options.aggregateBytes - lane.offset;
   }
 
-  #begin(volume: VolumeId, isForMoves = false): Lane {
+  #begin(volume: VolumeId, use: LaneUse = 'files'): Lane {
     const aggregate = this.#options.newId();
     // Block 0 will be the header.
     const lane: Lane = {
@@ -181,7 +186,7 @@ export class Lanes {
       created: false,
       job: undefined,
       aheadTo: 0,
-      isForMoves,
+      use,
     };
     this.#lanes.push(lane);
     return lane;

@@ -1,21 +1,28 @@
-/** The aggregate that a job moves bytes out of: nothing is read from it but whole blocks that are what was written. */
+/** The aggregates that a job moves bytes out of: nothing is read from them but whole blocks that are what was written. */
 import type { BackingFile } from '../base/backing.ts';
 import { blockChecksums } from '../base/crc32c.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
+import type { AggregateId } from '../base/units.ts';
 import type { Moves } from './moves.ts';
-import type { Volume } from './volume.ts';
+import { type OpenVolume, openVolume } from './volume_set.ts';
 
-export class MoveSource {
-  readonly #file: Result<BackingFile>;
+export class MoveSources {
+  readonly #moves: Moves;
+  readonly #volumes: OpenVolume;
+  /** The last one that was read: units of one source come together, mostly. */
+  #open: { readonly id: AggregateId; readonly file: Result<BackingFile> } | undefined;
 
-  constructor(volume: Result<Volume>, moves: Moves) {
-    this.#file = isErrno(volume) ? volume : volume.openAggregate(moves.source);
+  constructor(moves: Moves, volumes: OpenVolume) {
+    this.#moves = moves;
+    this.#volumes = volumes;
   }
 
   /** 0, or -errno: -EIO also when they are not what was written. `at` is a byte of the aggregate. */
-  read(into: Uint8Array, at: number, checksums: Uint32Array): number {
-    if (isErrno(this.#file)) return -this.#file.number;
-    const count = this.#file.read(into, at);
+  read(from: AggregateId, into: Uint8Array, block: { readonly at: number; readonly checksums: Uint32Array }): number {
+    const file = this.#fileOf(from);
+    if (isErrno(file)) return -file.number;
+    const { at, checksums } = block;
+    const count = file.read(into, at);
     if (count < 0) return count;
     const found = count < into.length ? [] : blockChecksums(into);
     const isSame = found.length === checksums.length && found.every((each, i) => each === checksums[i]);
@@ -23,6 +30,17 @@ export class MoveSource {
   }
 
   close(): void {
-    if (!isErrno(this.#file)) this.#file.close();
+    if (this.#open !== undefined && !isErrno(this.#open.file)) this.#open.file.close();
+    this.#open = undefined;
+  }
+
+  #fileOf(id: AggregateId): Result<BackingFile> {
+    if (this.#open?.id === id) return this.#open.file;
+    this.close();
+    const row = this.#moves.sources.get(id);
+    const volume = row === undefined ? E.EIO : openVolume(row, this.#volumes);
+    const file = isErrno(volume) ? volume : volume.openAggregate(id);
+    this.#open = { id, file };
+    return file;
   }
 }

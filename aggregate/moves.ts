@@ -1,11 +1,11 @@
 /**
- * What compaction moves: checksummed ranges out of one aggregate into another, together with what the files that name them
+ * What compaction and migrations move: checksummed ranges out of aggregates into another one, of the same volume or not, together with what the files that name them
  * will be. Whole 64 KiB blocks go, with the checksums that were made when they were written; of a range that files were cut
  * down to, only the blocks that some of them still touch. All of it survives a structured clone.
  */
 import { CHECKSUM_BLOCK } from '../base/crc32c.ts';
 import { type Extent, occupied, type VolumeRow } from '../base/layout.ts';
-import type { AggregateId } from '../base/units.ts';
+import type { AggregateId, VolumeId } from '../base/units.ts';
 import type { PackMention } from './pack.ts';
 
 /** Blocks of one range of the source. */
@@ -22,6 +22,8 @@ export interface MoveRange {
 
 /** Ranges, and every file that names any of them: they are switched together or not at all. */
 export interface MoveUnit {
+  /** Where the ranges lie. */
+  readonly source: AggregateId;
   readonly ranges: readonly MoveRange[];
   /** As they are now, by all their extents, for the index beside the copies. */
   readonly files: readonly PackMention[];
@@ -58,10 +60,10 @@ export interface MovedUnit {
   readonly badRange: number | undefined;
 }
 
-/** The part of a packing job that moves; `source` lies on the job's volume. */
+/** The part of a packing job that moves; it goes to the job's volume, and comes from that or any other. */
 export interface Moves {
-  readonly source: AggregateId;
-  readonly volume: VolumeRow;
+  /** The volume of each aggregate that a unit comes from. */
+  readonly sources: ReadonlyMap<AggregateId, VolumeRow>;
   readonly units: readonly MoveUnit[];
 }
 
@@ -101,13 +103,15 @@ export function unitBytes(unit: MoveUnit): number {
 export interface MovePlace {
   readonly source: AggregateId;
   readonly target: AggregateId;
+  /** The target's. */
+  readonly volume: VolumeId;
 }
 
 /** A file's extents as they are when these pieces have moved; undefined when some byte of the source is in none of them. */
 export function movedExtents(
   extents: readonly Extent[],
   pieces: readonly MovedPiece[],
-  { source, target }: MovePlace,
+  { source, target, volume }: MovePlace,
 ): readonly Extent[] | undefined {
   const moved: Extent[] = [];
   for (const extent of extents) {
@@ -126,6 +130,7 @@ export function movedExtents(
         ...extent,
         fileOffset: extent.fileOffset + at - begin,
         length,
+        volume,
         aggregate: target,
         offset: piece.rangeStart + at - piece.from,
         rangeStart: piece.rangeStart,

@@ -11,7 +11,7 @@ import { alignedBuffer } from '../base/libc.ts';
 import type { VolumeId } from '../base/units.ts';
 import { BATCH_BUFFER_BYTES, Batch, type PieceDraft } from './batch.ts';
 import { dataRuns, type Run } from './data_runs.ts';
-import { MoveSource } from './move_source.ts';
+import { MoveSources } from './move_source.ts';
 import { type MovedUnit, type MoveRange, type MoveStatus, type Moves, type MoveUnit, unitBytes } from './moves.ts';
 import {
   BLOCK_BYTES,
@@ -71,6 +71,7 @@ interface UnitOutcome {
 /** One job under way. */
 class PackRun {
   readonly #job: PackJob;
+  readonly #tools: PackTools;
   readonly #volume: Result<Volume>;
   readonly #sources = new Map<VolumeId, Volume>();
   readonly #batch: Batch;
@@ -91,6 +92,7 @@ class PackRun {
 
   constructor(job: PackJob, tools: PackTools) {
     this.#job = job;
+    this.#tools = tools;
     this.#volume = openVolume(job.volume, tools);
     for (const row of job.sources) {
       const volume = openVolume(row, tools);
@@ -136,7 +138,7 @@ class PackRun {
   }
 
   #move(moves: Moves): void {
-    const source = new MoveSource(this.#volume, moves);
+    const source = new MoveSources(moves, { ...this.#tools, storeId: this.#job.storeId });
     for (const [i, unit] of moves.units.entries()) {
       if (this.#full || this.#error !== 0) break;
       const outcome = this.#moved[i];
@@ -149,7 +151,7 @@ class PackRun {
   #moveUnit(work: {
     readonly unit: MoveUnit;
     readonly i: number;
-    readonly source: MoveSource;
+    readonly source: MoveSources;
     readonly outcome: UnitOutcome;
   }): void {
     const { unit, i, source, outcome } = work;
@@ -160,9 +162,10 @@ class PackRun {
     }
     const mark = this.#batch.mark();
     const sequence = this.#sequence;
+    const description = descriptionBytes(unit);
     outcome.status = 'moved';
     for (const range of unit.ranges) {
-      if (this.#copyRange(range, { i, source, outcome, description: descriptionBytes(unit) })) continue;
+      if (this.#copyRange(range, { unit, i, source, outcome, description })) continue;
       if (sequence === this.#sequence && !this.#full && this.#error === 0) this.#batch.rollBack(mark);
       return;
     }
@@ -178,13 +181,14 @@ class PackRun {
   #copyRange(
     range: MoveRange,
     to: {
+      readonly unit: MoveUnit;
       readonly i: number;
-      readonly source: MoveSource;
+      readonly source: MoveSources;
       readonly outcome: UnitOutcome;
       readonly description: number;
     },
   ): boolean {
-    const { i, source, outcome, description } = to;
+    const { unit, i, source, outcome, description } = to;
     for (let done = 0; done < range.length; ) {
       const left = range.length - done;
       const room = this.#batch.roomForPiece(description);
@@ -197,14 +201,14 @@ class PackRun {
       const first = done / CHECKSUM_BLOCK;
       const checksums = range.checksums.slice(first, first + Math.ceil(length / CHECKSUM_BLOCK));
       const from = range.from + done;
-      const read = source.read(this.#batch.space(length), range.rangeStart + from, checksums);
+      const read = source.read(unit.source, this.#batch.space(length), { at: range.rangeStart + from, checksums });
       if (read < 0) {
         outcome.status = 'unreadable';
         outcome.error = -read;
         outcome.badRange = range.rangeStart;
         return false;
       }
-      const place = { source: this.#job.moves?.source ?? this.#job.aggregate, rangeStart: 0, unit: i };
+      const place = { source: unit.source, rangeStart: 0, unit: i };
       const draft = { ...place, sourceStart: range.rangeStart, from, length, checksums, isWritten: false };
       this.#batch.addPiece(draft);
       outcome.pieces.push(draft);

@@ -4,7 +4,7 @@ import type { VolumeRow } from '../base/layout.ts';
 import type { Log } from '../base/log.ts';
 import { type AggregateId, type Ino, KIB, type Lsn, MIB, type VolumeId } from '../base/units.ts';
 import type { Flusher } from './flusher.ts';
-import type { Lane, Lanes } from './lanes.ts';
+import type { Lane, Lanes, LaneUse } from './lanes.ts';
 import type { Ledger } from './ledger.ts';
 import { type Moves, pieceExtent, unitBytes } from './moves.ts';
 import type { PackedFile, PackFile, PackJob, PackMention, PackResult } from './pack.ts';
@@ -22,7 +22,7 @@ const MISSED_JOBS = 4;
  * Moves need so much room, no more: what they copy is given back behind the next barrier. New files leave more than that
  * (`Placement`), so they cannot take it.
  */
-const MOVE_ROOM_BYTES = 12 * MIB;
+export const MOVE_ROOM_BYTES = 12 * MIB;
 
 export interface PackingOptions {
   readonly storeId: string;
@@ -44,6 +44,13 @@ export interface StartPack {
   readonly isUrgent?: boolean;
   /** The next barrier is to be told by which bytes one can tell whether it was flushed. */
   readonly isClaimed?: boolean;
+}
+
+/** Where a job moves to. */
+export interface MovesTo {
+  readonly volume: VolumeId;
+  readonly use: LaneUse;
+  readonly lsn: Lsn;
 }
 
 export class Packing {
@@ -136,23 +143,25 @@ export class Packing {
 
   #startMentions(lsn: Lsn, mentions: readonly PackMention[]): PackJob | undefined {
     const { lanes, ledger, volumes } = this.#options;
-    const lane = lanes
-      .idle()
-      .find(({ aggregate, isForMoves }) => !isForMoves && (ledger.row(aggregate)?.live ?? 0) > 0);
+    const lane = lanes.idle().find(({ aggregate, use }) => use === 'files' && (ledger.row(aggregate)?.live ?? 0) > 0);
     const volume = lane === undefined ? undefined : volumes.get(lane.volume);
     if (lane === undefined || volume === undefined || !this.canPack(lane.volume)) return undefined;
     lane.job = this.#describe(lane, { volume, files: [], lsn, mentions, isClaimed: false, ahead: undefined });
     return lane.job;
   }
 
-  /** A job that copies units out of an aggregate of its volume; undefined while another one does, or without room. */
-  startMoves(moves: Moves, lsn: Lsn): PackJob | undefined {
+  /**
+   * A job that copies units out of other aggregates into one of a volume; undefined while another one does for the same use,
+   * or without room. What other volumes' bytes may take is for the caller to say.
+   */
+  startMoves(moves: Moves, to: MovesTo): PackJob | undefined {
     const { lanes, volumes } = this.#options;
-    const volume = volumes.get(moves.volume.id);
+    const { lsn, use } = to;
+    const volume = volumes.get(to.volume);
     const space = volume === undefined || !this.canPack(volume.row.id) ? E.EIO : volume.space();
     if (volume === undefined || isErrno(space) || space.available < MOVE_ROOM_BYTES) return undefined;
     const bytes = moves.units.reduce((sum, unit) => sum + unitBytes(unit), 0);
-    const lane = lanes.takeForMoves(volume.row.id, bytes);
+    const lane = lanes.takeForMoves(volume.row.id, use, bytes);
     if (lane === undefined) return undefined;
     const job = this.#describe(lane, {
       volume,

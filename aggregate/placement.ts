@@ -58,6 +58,16 @@ export class Placement {
     return space.available < this.#reserve(space) ? E.ENOSPC : undefined;
   }
 
+  /** As `check`, for so many bytes that are to come from another volume: they leave the reserve, and what moves need, alone. */
+  checkMoves(id: VolumeId, bytes: number): Result<void> {
+    const outcome = this.check(id);
+    const volume = this.#volumes.get(id);
+    if (isErrno(outcome) || volume === undefined) return outcome;
+    const space = this.#recentSpace(volume);
+    if (isErrno(space)) return E.EIO;
+    return space.available < this.#reserve(space) + bytes ? E.ENOSPC : undefined;
+  }
+
   /** Whether a volume is so close to its reserve that nobody may write there unheard. */
   isScarce(id: VolumeId): boolean {
     const volume = this.#volumes.get(id);

@@ -23,6 +23,7 @@ import { type FlushBatch, Flusher } from './flusher.ts';
 import { AHEAD_BYTES_DEFAULT, LANES_DEFAULT, Lanes } from './lanes.ts';
 import { Ledger } from './ledger.ts';
 import { LentFiles } from './lent_files.ts';
+import { Migration } from './migration.ts';
 import { OwnPool } from './own_pool.ts';
 import { OwnRemovals, type UnlinkBatch } from './own_removals.ts';
 import type { PackedFile, PackFile, PackJob, PackResult } from './pack.ts';
@@ -57,6 +58,7 @@ export class DataStore {
   /** Own files that were made ahead: see `OwnPool`. */
   readonly ownPool: OwnPool;
   readonly compaction: Compaction;
+  readonly migration: Migration;
   /** Number of this daemon's start. */
   readonly start: number;
   /** Aggregates from this one on are of this start. */
@@ -99,8 +101,7 @@ export class DataStore {
     this.#removals = new OwnRemovals({ volumes: this.#volumes, files: this.#files, log });
     this.ledger = new Ledger(open.aggregates, log);
     this.lent = new LentFiles((volume, id) => this.#volumes.get(volume)?.lendAggregate(id) ?? E.EIO);
-    const openFile = (volume: VolumeId, id: AggregateId) => this.openAggregate(volume, id);
-    this.#reader = new Reader(openFile, log);
+    this.#reader = new Reader((volume, id) => this.openAggregate(volume, id), log);
     this.#copyOut = copier(this.#reader);
     this.#flusher = new Flusher({ volumes: this.#volumes, backing: open.backing, log });
     this.#placement = new Placement({
@@ -122,8 +123,9 @@ export class DataStore {
     this.firstAggregate = this.#nextAggregate as AggregateId;
     this.#lanes = this.#makeLanes(open.options);
     this.#packing = this.#makePacking(open);
-    const [lanes, packing, ledger] = [this.#lanes, this.#packing, this.ledger];
-    this.compaction = new Compaction({ storeId: open.storeId, volumes: volumes.present, lanes, packing, ledger });
+    const parts = { volumes: this.#volumes, lanes: this.#lanes, packing: this.#packing, ledger: this.ledger };
+    this.compaction = new Compaction({ ...parts, storeId: open.storeId });
+    this.migration = new Migration({ ...parts, placement: this.#placement });
     if (options.readOnly !== true) this.#sealEarlier();
   }
 

@@ -64,6 +64,14 @@ export interface AggregateRow {
   readonly lastReadDay: number;
 }
 
+/** Row of `migrations` in `system.db`: what it means is its maker's. */
+export interface MigrationRow {
+  readonly id: number;
+  readonly state: string;
+  /** JSON. */
+  readonly job: string;
+}
+
 export type Tier = 'hot' | 'warm' | 'cold';
 export type VolumeKind = 'dir' | 'mirror' | 'ec';
 

@@ -19,7 +19,7 @@ import type { Barriers } from './barriers.ts';
 import type { Core } from './core.ts';
 import { Describer } from './describer.ts';
 import type { Chore } from './maintenance.ts';
-import { type PlannedUnit, planUnit, putMoved, sourceBytes, switchedRows } from './move_units.ts';
+import { isUnchanged, type PlannedUnit, planUnit, putMoved, sourceBytes, switchedRows } from './move_units.ts';
 import type { WorkerJobs } from './types.ts';
 
 /** Files of one record, and units of one job, at most. */
@@ -62,6 +62,7 @@ export interface CompactionStatus {
 
 interface Source {
   readonly id: AggregateId;
+  readonly volume: VolumeId;
   readonly pairs: Float64Array;
   readonly allocated: number;
   at: number;
@@ -214,7 +215,7 @@ export class Compactor implements Chore {
       return;
     }
     this.#source = {
-      ...{ id, pairs, allocated, at: 0, seen: new Set<Ino>() },
+      ...{ id, volume: row.volume, pairs, allocated, at: 0, seen: new Set<Ino>() },
       ...{ describer: new Describer(this.#core.namespace), planned: [], bytes: 0, files: 0, freed: 0 },
     };
   }
@@ -303,12 +304,11 @@ export class Compactor implements Chore {
     for (const [i, moved] of result.moved.entries()) {
       const planned = job.units[i];
       if (planned === undefined) continue;
-      const to = { source: source.id, target: result.aggregate, pieces: moved.pieces };
+      const to = { source: source.id, target: result.aggregate, volume: source.volume, pieces: moved.pieces };
       const rows = core.broken === undefined ? switchedRows(core, planned, to) : undefined;
       if (moved.status === 'moved' && rows !== undefined) accepted.set(i, [planned, { ...to, rows }]);
       // What was punched meanwhile is nobody's any more.
-      else if (moved.status === 'unreadable' && isUnchanged(core, planned, source.id))
-        this.#tell(source, planned, moved);
+      else if (moved.status === 'unreadable' && isUnchanged(core, planned)) this.#tell(source, planned, moved);
     }
     core.data.compaction.finish(result, new Set(accepted.keys()));
     for (const [planned, to] of accepted.values()) {
@@ -347,12 +347,4 @@ export class Compactor implements Chore {
       this.#done = this.#begun;
     });
   }
-}
-
-/** The files still name what was to be moved. */
-function isUnchanged(core: Core, planned: PlannedUnit, source: AggregateId): boolean {
-  const pieces = planned.unit.ranges.map(({ rangeStart, from, length, checksums }) => {
-    return { sourceStart: rangeStart, from, length, rangeStart, checksums };
-  });
-  return switchedRows(core, planned, { source, target: source, pieces }) !== undefined;
 }

@@ -18,6 +18,7 @@ import { LargeOrphans } from './large_orphans.ts';
 import { LargeWrites } from './large_writes.ts';
 import { LowSpace } from './low_space.ts';
 import { Maintenance } from './maintenance.ts';
+import { Migrator } from './migrator.ts';
 import { endMode } from './open_mode.ts';
 import { getAttributes, setAttributes } from './operations/attributes.ts';
 import {
@@ -73,6 +74,8 @@ const LAZY_INTERVAL_MS = 5_000;
 export class Filesystem implements Operations {
   /** Asked for passes by `pacsfs compact`. */
   readonly compactor: Compactor;
+  /** Asked by `pacsfs tier move`. */
+  readonly migrator: Migrator;
   readonly #core: Core;
   readonly #packer: Packer;
   readonly #flushes: FlushJobs;
@@ -110,8 +113,11 @@ export class Filesystem implements Operations {
       wrote: (request, count) => this.#wrote(request, count),
     });
     this.compactor = new Compactor(this.#core, { workers, barriers: this.#barriers });
+    const sync = () => this.#syncs.begin();
+    this.migrator = new Migrator(this.#core, { workers, barriers: this.#barriers, sync });
     this.#maintenance = new Maintenance(this.#core, [
       this.compactor,
+      this.migrator,
       new Splitter(parts.namespace, parts.log),
       new LargeOrphans(this.#core),
       parts.namespace.moves,
@@ -127,7 +133,8 @@ export class Filesystem implements Operations {
       barriers: this.#barriers,
       comparisons: this.#comparisons,
       isIdle: () =>
-        this.#writeBack.isIdle && this.#barriers.unlinks.isIdle && this.#sweep === undefined && this.compactor.isIdle,
+        [this.#writeBack, this.#barriers.unlinks, this.compactor, this.migrator].every(({ isIdle }) => isIdle) &&
+        this.#sweep === undefined,
     });
     this.#syncOpens = new SynchronousOpens(this.#core, {
       fsyncs: this.#fsyncs,
@@ -191,6 +198,7 @@ export class Filesystem implements Operations {
       flushes: this.#flushes,
       fsyncs: this.#fsyncs,
       largeWrites: this.#largeWrites,
+      migrator: this.migrator,
       ownAhead: this.#ownAhead,
       packer: this.#packer,
       sweep: this.#sweep,

@@ -8,6 +8,8 @@ import type { Core } from './core.ts';
 export interface Chore {
   /** Whether a step may find something to do. */
   readonly hasWork: boolean;
+  /** Milliseconds until there will be, as far as nothing else happens; infinite, or left out, when only others can tell. */
+  readonly dueInMs?: number;
   /** At most one record; false when nothing was changed. */
   step(): boolean;
 }
@@ -45,7 +47,8 @@ export class Maintenance {
 
   /** One step when it is time for one; `served` counts requests. Returns the milliseconds until the next. */
   turn(served: number): number {
-    if (this.#isStopped || !this.#hasWork) return Number.POSITIVE_INFINITY;
+    if (this.#isStopped) return Number.POSITIVE_INFINITY;
+    if (!this.#hasWork) return this.#dueInMs;
     const { clock, namespace } = this.#core;
     const nowMs = clock.monotonicMs();
     if (served !== this.#served) this.#lastServedMs = nowMs;
@@ -57,13 +60,17 @@ export class Maintenance {
       if (this.#core.refusal() !== undefined || namespace.low()) return REFUSED_MS;
       this.#step();
       this.#creditMs -= clock.monotonicMs() - nowMs;
-      if (!this.#hasWork) return Number.POSITIVE_INFINITY;
+      if (!this.#hasWork) return this.#dueInMs;
     }
     return Math.max(0, -this.#creditMs / share);
   }
 
   get #hasWork(): boolean {
     return this.#chores.some(({ hasWork }) => hasWork);
+  }
+
+  get #dueInMs(): number {
+    return Math.min(...this.#chores.map(({ dueInMs = Number.POSITIVE_INFINITY }) => dueInMs));
   }
 
   /** The first in turn that has something to do. */

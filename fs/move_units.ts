@@ -14,7 +14,7 @@ import {
 import { MENTION_EXTENTS_MAX } from '../aggregate/pack.ts';
 import { type Extent, occupied } from '../base/layout.ts';
 import { compareTimes } from '../base/time.ts';
-import { type AggregateId, type Ino, MIB } from '../base/units.ts';
+import { type AggregateId, type Ino, MIB, type VolumeId } from '../base/units.ts';
 import type { Record } from '../shard/record.ts';
 import type { Inode } from '../shard/rows.ts';
 import { type Core, isUnsettled } from './core.ts';
@@ -68,7 +68,7 @@ export function planUnit(core: Core, from: Ino, { source, describer }: PlanAt): 
   }
   moves.sort((a, b) => a.rangeStart - b.rangeStart);
   const files = [...members.values()].map((inode) => describer.described(inode, describedExtents(inode)));
-  const unit = { ranges: moves, files };
+  const unit = { source, ranges: moves, files };
   const bytes = unitBytes(unit);
   return bytes > UNIT_BYTES ? undefined : { unit, members: [...members.values()], sharers, bytes };
 }
@@ -81,6 +81,7 @@ export function sourceBytes({ unit }: PlannedUnit): number {
 export interface MovedTo {
   readonly source: AggregateId;
   readonly target: AggregateId;
+  readonly volume: VolumeId;
   readonly pieces: readonly MovedPiece[];
 }
 
@@ -127,6 +128,16 @@ export function putMoved(
   }
 }
 
+/** The files still name what was to be moved. */
+export function isUnchanged(core: Core, planned: PlannedUnit): boolean {
+  const { source, ranges } = planned.unit;
+  const pieces = ranges.map(({ rangeStart, from, length, checksums }) => {
+    return { sourceStart: rangeStart, from, length, rangeStart, checksums };
+  });
+  // Wherever they would go.
+  return switchedRows(core, planned, { source, target: source, volume: 0 as VolumeId, pieces }) !== undefined;
+}
+
 /** All that a file names there, fsynced copies too. */
 export function extentsIn(inode: Inode, source: AggregateId): Extent[] {
   return [...inode.extents, ...inode.second].filter(({ aggregate }) => aggregate === source);
@@ -148,9 +159,12 @@ function describedExtents(inode: Inode): readonly Extent[] {
 }
 
 /** The same list where nothing of it has moved. */
-function movedList(extents: readonly Extent[], { source, target, pieces }: MovedTo): readonly Extent[] | undefined {
+function movedList(
+  extents: readonly Extent[],
+  { source, target, volume, pieces }: MovedTo,
+): readonly Extent[] | undefined {
   if (!extents.some(({ aggregate }) => aggregate === source)) return extents;
-  return movedExtents(extents, pieces, { source, target });
+  return movedExtents(extents, pieces, { source, target, volume });
 }
 
 function isSame(a: readonly Extent[], b: readonly Extent[]): boolean {

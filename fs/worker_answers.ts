@@ -6,6 +6,7 @@ import type { DatabaseSteps } from './database_steps.ts';
 import type { FlushJobs } from './flush_jobs.ts';
 import type { Fsyncs } from './fsyncs.ts';
 import type { LargeWrites } from './large_writes.ts';
+import type { Migrator } from './migrator.ts';
 import type { OwnAhead } from './own_ahead.ts';
 import type { Packer } from './packer.ts';
 import type { Sweep } from './sweep.ts';
@@ -21,6 +22,7 @@ export interface Listeners {
   readonly fsyncs: Fsyncs;
   readonly largeWrites: LargeWrites;
   readonly ownAhead: OwnAhead;
+  readonly migrator: Migrator;
   readonly packer: Packer;
   readonly sweep: Sweep | undefined;
   readonly writeBack: WriteBack;
@@ -32,6 +34,7 @@ export function hearWorker(message: WorkerDone, parts: Listeners): void {
       parts.barriers.packed(message.result);
       if (parts.fsyncs.isCopying(message.result.id)) parts.fsyncs.finishCopies(message.result);
       else if (parts.compactor.isMine(message.result.id)) parts.compactor.finish(message.result);
+      else if (parts.migrator.isMine(message.result.id)) parts.migrator.finish(message.result);
       else parts.packer.finish(message.result);
       break;
     case 'flush':

@@ -9,6 +9,9 @@
  *     POST /shards {"count"}  adds so many shards, to which slots then move
  *     GET  /compact           what compaction has done, and is doing
  *     POST /compact           a pass over everything is wanted
+ *     GET  /tier              migrations that are not over
+ *     GET  /tier/history      the last thousand that are
+ *     POST /tier/move {...}   files are to move: see MoveRequest; asked again with the same `request` it tells how far it is
  *     POST /stop              unmounts, detaching what is busy
  *     POST /crash {"thread"}  only where tests want it: a thread of the daemon crashes
  *
@@ -21,6 +24,7 @@ import { MAX_INTEGER } from '../base/units.ts';
 import { QueryError } from './control_client.ts';
 import { failureOf } from './failure.ts';
 import { TEST_THREADS, type TestThread } from './messages.ts';
+import { type MigrationQuery, type MoveRequest, moveRequestOf } from './migrations.ts';
 
 export interface AdminHandlers {
   status(): Promise<unknown>;
@@ -33,6 +37,8 @@ export interface AdminHandlers {
   addShards(count: number): Promise<unknown>;
   /** Rejects with a Failure that says why a pass cannot begin. */
   compaction(begin: boolean): Promise<unknown>;
+  /** Rejects with a Failure that says why files cannot move. */
+  migrations(query: MigrationQuery): Promise<unknown>;
   stop(): void;
   /** Only in tests. */
   crash?(thread: TestThread): void;
@@ -123,6 +129,12 @@ async function route(request: IncomingMessage, handlers: AdminHandlers): Promise
   if (path === '/shards') return method(request, 'POST', async () => handlers.addShards(countOf(await body(request))));
   if (path === '/compact' && request.method === 'GET') return handlers.compaction(false);
   if (path === '/compact') return method(request, 'POST', () => handlers.compaction(true));
+  if (path === '/tier') return method(request, 'GET', () => handlers.migrations({ kind: 'status' }));
+  if (path === '/tier/history') return method(request, 'GET', () => handlers.migrations({ kind: 'history' }));
+  if (path === '/tier/move')
+    return method(request, 'POST', async () =>
+      handlers.migrations({ kind: 'move', move: moveOf(await body(request)) }),
+    );
   if (path === '/stop') return method(request, 'POST', () => handlers.stop());
   const { crash } = handlers;
   if (path === '/crash' && crash !== undefined)
@@ -160,6 +172,12 @@ function countOf(value: unknown): number {
   const count = typeof value === 'object' && value !== null && 'count' in value ? value.count : undefined;
   if (typeof count === 'number' && Number.isInteger(count) && count > 0 && count < 256) return count;
   throw new BadRequest(400, 'expected a body like {"count": 1}');
+}
+
+function moveOf(value: unknown): MoveRequest {
+  const move = moveRequestOf(value);
+  if (move !== undefined) return move;
+  throw new BadRequest(400, 'expected a body like {"request": "uuid", "roots": [1], "to": "warm"}');
 }
 
 function threadOf(value: unknown): TestThread {

@@ -17,6 +17,7 @@ import type { NamespaceStore } from '../shard/store.ts';
 import { journalStatus } from './backup/journal_status.ts';
 import type { FuseDevice } from './fuse_device.ts';
 import type { Answer, ControlToMain, MainToControl, Query } from './messages.ts';
+import { answerMigrations } from './migrations.ts';
 import { missingStatus } from './missing_status.ts';
 import { shardsStatus } from './shards/status.ts';
 import type { Bell } from './wake.ts';
@@ -217,6 +218,11 @@ export class ControlLoop {
         const begun = query.begin ? this.#beginCompaction() : undefined;
         const value = filesystem.compactor.status;
         reply(isErrno(begun) ? { kind: 'error', errno: begun.name } : { kind: 'value', value });
+        break;
+      }
+      case 'migrations': {
+        const told = answerMigrations(filesystem, query.query);
+        reply(isErrno(told) ? { kind: 'error', errno: told.name } : { kind: 'value', value: told });
         break;
       }
       case 'crash':

@@ -30,6 +30,7 @@ import {
   type TestThread,
   type WorkerSetup,
 } from './messages.ts';
+import { askMigrations } from './migrations.ts';
 import { type ProgramFile, programFile } from './program_files.ts';
 import { addShards } from './shards/add_live.ts';
 import { Bell } from './wake.ts';
@@ -218,6 +219,7 @@ async function begin(given: Service, control: ControlClient): Promise<void> {
     shards: () => control.ask({ kind: 'shards' }, STATUS_TIMEOUT_MS),
     addShards: (count) => addShards(request, count, control),
     compaction: (begin) => askCompaction(request.store, { begin, control }),
+    migrations: (query) => askMigrations(request.store, { query, control }),
     stop: () => tell({ kind: 'stopWanted' }),
     ...(process.env[TEST_HOOKS] === undefined ? {} : { crash: (thread: TestThread) => provoke(thread, control) }),
   });

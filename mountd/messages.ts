@@ -5,6 +5,7 @@ import type { VolumeRow } from '../base/layout.ts';
 import type { Negotiated } from '../fs/kernel/init.ts';
 import type { RingMemory } from '../fs/reads/ring.ts';
 import type { StoreOptions } from './config.ts';
+import type { MigrationQuery } from './migrations.ts';
 import type { MountOptions } from './mount_options.ts';
 
 /** The supervisor's argument, as JSON on its command line: `ps` shows what it serves. */
@@ -123,6 +124,8 @@ export type Query =
   | { readonly kind: 'addShards'; readonly count: number }
   /** What compaction has done, and is doing; `begin`: a pass over everything is wanted. */
   | { readonly kind: 'compaction'; readonly begin: boolean }
+  /** Files on their way between volumes. */
+  | { readonly kind: 'migrations'; readonly query: MigrationQuery }
   /** For tests: the thread throws. */
   | { readonly kind: 'crash' };
 

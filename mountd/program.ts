@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, type OptionValues } from 'commander';
 import { FAILED, failureOf, oneLine, USAGE, usage } from './failure.ts';
 import { USAGE as FSCK_USAGE, OPERATIONAL } from './fsck/exit_codes.ts';
+import { addTierVerbs } from './tier_verbs.ts';
 
 /** Runs a verb; its number, if it gives one, is the exit code. */
 type Action = () => unknown;
@@ -64,8 +65,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage; fsck has those of fsck(8).`,
   addStoreVerbs(program);
   addMountVerbs(program);
   addShardVerbs(program);
-  addTierVerbs(program);
   addMetadataVerbs(program);
+  addTierVerbs(program, perform);
   return program;
 }
 
@@ -231,30 +232,6 @@ Examples:
     )
     .action((target: string, options: OptionValues) =>
       perform(async () => (await import('./commands/shard_add.ts')).addShards(target, options)),
-    );
-}
-
-function addTierVerbs(program: Command): void {
-  const tier = program.command('tier').description('where files lie, by the rules of tiering.yaml').helpCommand(false);
-  tier
-    .command('explain')
-    .description('show which rule applies to a file, why earlier ones do not, and when it acts')
-    .argument('<PATH>', 'a file in a mounted store')
-    .option('--now <ISO-TIME>', 'as of another time')
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  pacsfs tier explain /mnt/pacs/patient/study/series/1.dcm')
-    .action((path: string, options: OptionValues) =>
-      perform(async () => (await import('./commands/tier_explain.ts')).explainTier(path, options)),
-    );
-  tier
-    .command('plan')
-    .description('count what a run of the rules would move; nothing is moved')
-    .argument('<TARGET>')
-    .option('--now <ISO-TIME>', 'as of another time')
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  pacsfs tier plan /mnt/pacs --now 2030-01-01T00:00:00Z')
-    .action((target: string, options: OptionValues) =>
-      perform(async () => (await import('./commands/tier_plan.ts')).planTiers(target, options)),
     );
 }
 

@@ -118,6 +118,12 @@ function changeSystem(system: SystemDatabase, mutation: Mutation): void {
     case 'no-sharer':
       system.deleteSharer(mutation);
       break;
+    case 'migration':
+      system.putMigration(mutation.row);
+      break;
+    case 'no-migration':
+      system.deleteMigration(mutation.id);
+      break;
     case 'meta':
       system.putMeta(mutation.key, mutation.value);
       break;
@@ -143,6 +149,8 @@ export function slotOfMutation(mutation: Mutation): Slot | undefined {
     case 'no-aggregate':
     case 'sharer':
     case 'no-sharer':
+    case 'migration':
+    case 'no-migration':
     case 'meta':
     case 'slot':
     case 'shards':

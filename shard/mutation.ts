@@ -2,7 +2,7 @@
  * What a record does to the databases: absolute puts and deletes of rows, each naming its key. Applying one twice, or
  * once more after a crash, leaves the same rows; `shard/apply.ts` is the only code that carries them out.
  */
-import type { AggregateRow } from '../base/layout.ts';
+import type { AggregateRow, MigrationRow } from '../base/layout.ts';
 import type { AggregateId, Ino, Position, ShardId, Slot } from '../base/units.ts';
 import type { Dentry, Inode, Partition } from './rows.ts';
 
@@ -74,6 +74,8 @@ export type Mutation =
       readonly rangeStart: number;
       readonly ino: Ino;
     }
+  | { readonly kind: 'migration'; readonly row: MigrationRow }
+  | { readonly kind: 'no-migration'; readonly id: number }
   | { readonly kind: 'meta'; readonly key: string; readonly value: string | number }
   | SlotSwitch
   /** The store has so many shards, whose databases are there. */

@@ -5,7 +5,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
-import type { AggregateRow } from '../base/layout.ts';
+import type { AggregateRow, MigrationRow } from '../base/layout.ts';
 import type { Timespec } from '../base/time.ts';
 import { type AggregateId, type Ino, inoOf, type Lsn, type Position, type ShardId, type Slot } from '../base/units.ts';
 import { INLINE_EXTENTS } from './inode_format.ts';
@@ -247,6 +247,14 @@ export class Record {
 
   deleteAggregate(id: AggregateId): void {
     this.#mutations.put(rowKey('a', id), { kind: 'no-aggregate', id });
+  }
+
+  putMigration(row: MigrationRow): void {
+    this.#mutations.put(rowKey('g', row.id), { kind: 'migration', row });
+  }
+
+  deleteMigration(id: number): void {
+    this.#mutations.put(rowKey('g', id), { kind: 'no-migration', id });
   }
 
   putSharer(aggregate: AggregateId, rangeStart: number, ino: Ino): void {

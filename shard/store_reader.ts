@@ -3,7 +3,7 @@
  * everything, for fsck, dump, recovery and statistics.
  */
 import { assert } from '../base/assert.ts';
-import type { AggregateRow, VolumeRow } from '../base/layout.ts';
+import type { AggregateRow, MigrationRow, VolumeRow } from '../base/layout.ts';
 import type { AggregateId, Ino, Lsn, ShardId, Slot } from '../base/units.ts';
 import type { StoreDatabases } from './databases.ts';
 import { Inspection } from './inspection.ts';
@@ -37,6 +37,11 @@ export class StoreReader extends RowReader {
 
   aggregates(): AggregateRow[] {
     return [...this.#databases.system.aggregates()];
+  }
+
+  /** By id; as the last commit of `system.db` has them, so that a daemon asks once, before its first record. */
+  migrations(): MigrationRow[] {
+    return [...this.#databases.system.migrations()];
   }
 
   /** Inodes that name a shared range. */

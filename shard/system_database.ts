@@ -1,5 +1,5 @@
 /** The SQL of `system.db`: what belongs to no directory. It takes part in records and barriers like a shard. */
-import type { AggregateRow, AggregateState, Tier, VolumeKind, VolumeRow } from '../base/layout.ts';
+import type { AggregateRow, AggregateState, MigrationRow, Tier, VolumeKind, VolumeRow } from '../base/layout.ts';
 import {
   type AggregateId,
   type Ino,
@@ -42,6 +42,15 @@ function statements(file: SqliteFile) {
       'INSERT OR REPLACE INTO aggregates(id, volume, state, written, live, newest_mtime_sec, last_read_day) VALUES(?, ?, ?, ?, ?, ?, ?)',
     ),
     deleteAggregate: file.prepare<[number]>('DELETE FROM aggregates WHERE id = ?'),
+    migrations: file
+      .prepare<[number], [number, string, string]>(
+        `SELECT id, state, job FROM migrations WHERE id > ? ORDER BY id LIMIT ${SLICE}`,
+      )
+      .raw(true),
+    putMigration: file.prepare<[number, string, string]>(
+      'INSERT OR REPLACE INTO migrations(id, state, job) VALUES(?, ?, ?)',
+    ),
+    deleteMigration: file.prepare<[number]>('DELETE FROM migrations WHERE id = ?'),
     sharers: file
       .prepare<[number, number], number>('SELECT ino FROM sharers WHERE aggregate = ? AND range_start = ? ORDER BY ino')
       .pluck(true),
@@ -189,6 +198,30 @@ export class SystemDatabase {
   deleteAggregate(id: AggregateId): void {
     this.file.willWrite();
     this.#sql.deleteAggregate.run(id);
+  }
+
+  /** By id. */
+  *migrations(): Generator<MigrationRow> {
+    let last = 0;
+    for (;;) {
+      this.file.catchUp?.();
+      const slice = this.#sql.migrations.all(last);
+      for (const [id, state, job] of slice) {
+        last = id;
+        yield { id, state, job };
+      }
+      if (slice.length < SLICE) return;
+    }
+  }
+
+  putMigration({ id, state, job }: MigrationRow): void {
+    this.file.willWrite();
+    this.#sql.putMigration.run(id, state, job);
+  }
+
+  deleteMigration(id: number): void {
+    this.file.willWrite();
+    this.#sql.deleteMigration.run(id);
   }
 
   sharers(aggregate: AggregateId, rangeStart: number): Ino[] {

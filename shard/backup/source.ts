@@ -71,6 +71,7 @@ export class BackupSource {
       }
     }
     for (const row of this.#databases.system.aggregates()) yield { kind: 'aggregate', row };
+    for (const row of this.#databases.system.migrations()) yield { kind: 'migration', row };
     for (const sharer of this.#databases.system.allSharers()) yield { kind: 'sharer', ...sharer };
   }
 

@@ -18,6 +18,8 @@
  *      8 no-xattr   u64 ino, u8 length, name
  *      9 no-xattrs  u64 ino                            19 no-dentries  u16 slot, u64 dir, u64 from, u64 to
  *     20 slot       u16 slot, u8 shard, u8 from        21 shards      u16 count
+ *     22 migration  u64 id, u8 length, state,          23 no-migration  u64 id
+ *                   u32 length, job
  */
 import { getI64, getU48, getU53, setU53, viewOf } from '../../base/bytes.ts';
 import type { AggregateState, Extent } from '../../base/layout.ts';
@@ -217,6 +219,13 @@ class RecordReader {
         return { kind: 'slot', slot: this.#slot(), shard: this.#u8() as ShardId, from: this.#u8() as ShardId };
       case 21:
         return { kind: 'shards', count: this.#u16() };
+      case 22: {
+        const id = this.#u53();
+        const state = text.decode(this.#short());
+        return { kind: 'migration', row: { id, state, job: text.decode(this.#long()) } };
+      }
+      case 23:
+        return { kind: 'no-migration', id: this.#u53() };
       default:
         throw new Malformed(`mutation ${kind}`);
     }

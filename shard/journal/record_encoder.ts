@@ -184,6 +184,18 @@ export class RecordEncoder {
         view.setUint8(at + 4, mutation.from);
         this.#at = at + 5;
         break;
+      case 'migration':
+        view.setUint8(at, 22);
+        setU53(view, at + 1, mutation.row.id);
+        this.#at = at + 9;
+        this.#short(Buffer.from(mutation.row.state));
+        this.#long(Buffer.from(mutation.row.job));
+        break;
+      case 'no-migration':
+        view.setUint8(at, 23);
+        setU53(view, at + 1, mutation.id);
+        this.#at = at + 9;
+        break;
       case 'shards':
         view.setUint8(at, 21);
         view.setUint16(at + 1, mutation.count, true);

@@ -2,7 +2,7 @@
  * Builds that are wrong on purpose: tests of the test. Each breaks one rule of durability and must be found by the same
  * power cuts that find nothing in the true build.
  */
-import { BLOCK_BYTES } from '../../aggregate/pack.ts';
+import { BLOCK_BYTES, type PackResult } from '../../aggregate/pack.ts';
 import { punch } from '../../aggregate/punch.ts';
 import { compareTimes, EPOCH } from '../../base/time.ts';
 import { type LiveFile, LiveFiles } from '../../fs/live_files.ts';
@@ -52,22 +52,11 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: 'compaction punches what it has moved with the record, not behind its barrier',
-    life: ({ disk, loose }) => {
-      const { compactor } = loose.filesystem;
-      const { ledger } = loose.data;
-      const [finish, release] = [compactor.finish.bind(compactor), ledger.release.bind(ledger)];
-      compactor.finish = (result) => {
-        ledger.release = (extents, options) => {
-          release(extents, options);
-          for (const { aggregate, rangeStart: offset, rangeLength: length } of extents) {
-            const volume = loose.volumes.find(({ id }) => id === ledger.row(aggregate)?.volume);
-            if (volume !== undefined) punch({ volume, aggregate, offset, length, onlyZeros: false }, disk);
-          }
-        };
-        finish(result);
-        ledger.release = release;
-      };
-    },
+    life: (life) => punchAtOnce(life, life.loose.filesystem.compactor),
+  },
+  {
+    name: 'a migration punches what it has moved with the record, not behind its barrier',
+    life: (life) => punchAtOnce(life, life.loose.filesystem.migrator),
   },
   { name: 'a copy made at fsync is kept on the word of size and times', begin: believeSizeAndTimes },
   {
@@ -130,6 +119,26 @@ function believeSizeAndTimes(): () => void {
   };
   return () => {
     LiveFiles.prototype.of = original;
+  };
+}
+
+/** The dead ranges of what it switches go with the record. */
+function punchAtOnce(
+  { disk, loose }: Parameters<NonNullable<Plant['life']>>[0],
+  mover: { finish(result: PackResult): void },
+): void {
+  const { ledger } = loose.data;
+  const [finish, release] = [mover.finish.bind(mover), ledger.release.bind(ledger)];
+  mover.finish = (result) => {
+    ledger.release = (extents, options) => {
+      release(extents, options);
+      for (const { aggregate, rangeStart: offset, rangeLength: length } of extents) {
+        const volume = loose.volumes.find(({ id }) => id === ledger.row(aggregate)?.volume);
+        if (volume !== undefined) punch({ volume, aggregate, offset, length, onlyZeros: false }, disk);
+      }
+    };
+    finish(result);
+    ledger.release = release;
   };
 }
 

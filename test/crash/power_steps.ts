@@ -40,6 +40,7 @@ export const STEPS = [
   ['work', 8],
   ['pack', 1],
   ['compact', 3],
+  ['migrate', 3],
   ['kill', 1],
   ['replace', 1],
   ['more shards', 1],

@@ -36,6 +36,7 @@ export function openPowerStore(options: PowerStoreOptions): LooseFilesystem {
     clock,
     packBuffer,
     ...(random === undefined ? {} : { nextUrgent: (count: number) => random.below(count) }),
+    volumes: 2,
     isFormatted: options.isFormatted ?? true,
     hashKey: new Uint8Array(16).fill(7),
     filesystem: { packBelow: 16 * KIB },

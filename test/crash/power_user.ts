@@ -7,6 +7,7 @@ import type { LooseFilesystem } from '../support/loose_filesystem.ts';
 import { LooseUser, O_RDWR, O_TRUNC, O_WRONLY, type OpenFile, ROOT_USER } from '../support/loose_user.ts';
 import type { Random } from '../support/random.ts';
 import { compactSome } from './power_compaction.ts';
+import { migrateSome } from './power_migration.ts';
 import type { PowerModel } from './power_model.ts';
 import { isFolder, PowerNames } from './power_names.ts';
 import { addShard, moveSlots } from './power_shards.ts';
@@ -104,6 +105,7 @@ export class PowerUser {
     work: () => this.#loose.work(),
     pack: () => this.#loose.pack(),
     compact: () => compactSome(this.#loose, this.#random),
+    migrate: () => migrateSome(this.#loose, this.#random),
     kill: () => this.#kill(),
     replace: () => this.#restart(true),
     'more shards': () => addShard(this.#loose.namespace, this.#random),

@@ -29,6 +29,7 @@ describe('the admin socket', () => {
       shards: async () => ({ shards: [] }),
       addShards: async (count: number) => ({ count }),
       compaction: async (begin: boolean) => ({ begin }),
+      migrations: async () => ({}),
       stop: () => calls.push('stop'),
     });
   });
@@ -70,6 +71,7 @@ describe('the admin socket', () => {
       shards: async () => ({ shards: [] }),
       addShards: async (count: number) => ({ count }),
       compaction: async (begin: boolean) => ({ begin }),
+      migrations: async () => ({}),
       stop: () => {},
     });
     expect(await ask('GET', '/status')).toEqual({ second: true });

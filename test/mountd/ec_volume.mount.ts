@@ -38,6 +38,8 @@ it('a store with one serves files from its hot volume, while disks of the other 
   };
   expect(status.spaces.map(({ volume, kind }) => `${volume} ${kind}`)).toEqual(['hot dir', 'cold ec']);
   expect(JSON.stringify(status)).not.toMatch(/degraded/);
+  const moved = await store.pacsfs(['tier', 'move', join(store.mountPoint, 'f1'), '--to', 'cold']);
+  expect(moved).toMatchObject({ code: 1, stderr: expect.stringContaining("'cold' is erasure-coded") });
   await store.unmount();
   expect((await store.fsck()).code).toBe(0);
   for (const disk of disks.slice(0, 3)) {

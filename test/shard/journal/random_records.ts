@@ -29,6 +29,8 @@ export const KINDS: readonly Mutation['kind'][] = [
   'meta',
   'slot',
   'shards',
+  'migration',
+  'no-migration',
 ];
 
 export function randomRecord(random: Random, lsn: Lsn): JournalRecord {
@@ -98,6 +100,10 @@ export function randomMutation(random: Random, kind: Mutation['kind']): Mutation
       return { kind, slot, shard: random.below(256) as ShardId, from: random.below(256) as ShardId };
     case 'shards':
       return { kind, count: 1 + random.below(256) };
+    case 'migration':
+      return { kind, row: { id: 1 + big(random), state: 'copying', job: `{"größe":${big(random)}}` } };
+    case 'no-migration':
+      return { kind, id: 1 + big(random) };
     case 'meta':
       return { kind, key: 'größe', value: flag() ? big(random) + 0.5 : 'Wert ÿ' };
   }
