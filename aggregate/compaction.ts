@@ -76,7 +76,7 @@ export class Compaction {
   start(source: AggregateId, units: readonly MoveUnit[], lsn: Lsn): PackJob | undefined {
     const volume = this.residentsJob(source)?.volume;
     if (volume === undefined) return undefined;
-    const moves = { sources: new Map([[source, volume]]), units };
+    const moves = { sources: new Map([[source, volume]]), isProven: false, units };
     return this.#options.packing.startMoves(moves, { volume: volume.id, use: 'compaction', lsn });
   }
 

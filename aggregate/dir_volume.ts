@@ -154,6 +154,8 @@ export class DirVolume implements Volume {
     const path = `${folder}/${name}`;
     const file = this.#backing.open(path, { ...options, write: true, create: true });
     if (file !== E.ENOENT) return file;
+    // The bare folder that a disk was mounted on is not the volume: what went there would be gone with the next mount.
+    if (isErrno(this.#backing.stat(join(this.#root, IDENTITY_FILE)))) return E.EIO;
     const made = this.#backing.makeFolder(folder);
     if (made < 0) return errnoOf(-made);
     return this.#backing.open(path, { ...options, write: true, create: true });

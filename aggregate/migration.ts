@@ -49,7 +49,7 @@ export class Migration {
       const row = this.#volumeOf(source);
       if (row !== undefined) sources.set(source, row);
     }
-    return this.#options.packing.startMoves({ sources, units }, { ...to, use: 'migration' }) ?? E.EBUSY;
+    return this.#options.packing.startMoves({ sources, isProven: true, units }, { ...to, use: 'migration' }) ?? E.EBUSY;
   }
 
   /** As `Packing.finishMoves`; the changed rows go into the record that switches. */

@@ -17,7 +17,7 @@ export class MoveSources {
     this.#volumes = volumes;
   }
 
-  /** 0, or -errno: -EIO also when they are not what was written. `at` is a byte of the aggregate. */
+  /** 0, or -errno: -EUCLEAN when they are not what was written. `at` is a byte of the aggregate. */
   read(from: AggregateId, into: Uint8Array, block: { readonly at: number; readonly checksums: Uint32Array }): number {
     const file = this.#fileOf(from);
     if (isErrno(file)) return -file.number;
@@ -26,7 +26,7 @@ export class MoveSources {
     if (count < 0) return count;
     const found = count < into.length ? [] : blockChecksums(into);
     const isSame = found.length === checksums.length && found.every((each, i) => each === checksums[i]);
-    return isSame ? 0 : -E.EIO.number;
+    return isSame ? 0 : -E.EUCLEAN.number;
   }
 
   close(): void {

@@ -43,10 +43,10 @@ export interface MovedPiece {
 
 /**
  * - `moved`: all its ranges, and what its files will be, are in the target;
- * - `unreadable`: a block cannot be read or is not what was written (`error` 0);
+ * - `unreadable`: a block, or the source, cannot be read (`error`), or a block is not what was written (`error` 0);
  * - `postponed`: no room in this aggregate;
  * - `too large`: not even an empty one has room;
- * - `unwritten`: the target could not be written.
+ * - `unwritten`: the target could not be written, or has not kept it.
  */
 export type MoveStatus = 'moved' | 'unreadable' | 'postponed' | 'too large' | 'unwritten';
 
@@ -64,6 +64,8 @@ export interface MovedUnit {
 export interface Moves {
   /** The volume of each aggregate that a unit comes from. */
   readonly sources: ReadonlyMap<AggregateId, VolumeRow>;
+  /** What is copied is flushed, read back and compared before the job is answered: see `prove`. */
+  readonly isProven: boolean;
   readonly units: readonly MoveUnit[];
 }
 

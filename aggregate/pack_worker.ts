@@ -25,6 +25,7 @@ import {
   roomNeeded,
   SEGMENT_BYTES,
 } from './pack.ts';
+import { prove } from './prove.ts';
 import { writeAhead } from './space_ahead.ts';
 import type { Volume, VolumeKinds } from './volume.ts';
 import { openVolume } from './volume_set.ts';
@@ -124,6 +125,7 @@ class PackRun {
     if (this.#job.moves !== undefined) this.#move(this.#job.moves);
     this.#mention();
     this.#writeBatch();
+    if (this.#job.moves?.isProven === true) this.#prove();
     this.#file?.close();
     return this.#result();
   }
@@ -145,6 +147,19 @@ class PackRun {
       if (outcome !== undefined) this.#moveUnit({ unit, i, source, outcome });
     }
     source.close();
+  }
+
+  /** All that would be switched, or nothing is. */
+  #prove(): void {
+    const moved = this.#moved.filter(({ status }) => status === 'moved');
+    if (this.#file === undefined || isErrno(this.#volume) || moved.length === 0) return;
+    const { aggregate, fresh } = this.#job;
+    const names = fresh ? this.#volume.aggregateNameTargets(aggregate) : [];
+    const pieces = moved.flatMap((unit) => unit.pieces);
+    const outcome = prove(this.#file, { ...this.#tools, names, pieces });
+    if (outcome === 0) return;
+    this.#error = -outcome;
+    for (const unit of moved) unit.status = 'unwritten';
   }
 
   /** All ranges of a unit, then its files; of one that fails no file is described, and no piece is wanted. */
@@ -204,7 +219,7 @@ class PackRun {
       const read = source.read(unit.source, this.#batch.space(length), { at: range.rangeStart + from, checksums });
       if (read < 0) {
         outcome.status = 'unreadable';
-        outcome.error = -read;
+        outcome.error = read === -E.EUCLEAN.number ? 0 : -read;
         outcome.badRange = range.rangeStart;
         return false;
       }

@@ -7,6 +7,8 @@ import { WALK_DEPTH_MAX, WALK_START, type WalkLevel, type WalkPlace } from './tr
 export const ROOTS_MAX = 128;
 /** So often it is tried again by itself. */
 export const RETRIES_MAX = 10;
+/** Seconds between two tries at most. */
+export const RETRY_SEC_MAX = 3_600;
 
 const STATES = ['planned', 'copying', 'done', 'failed'] as const;
 export type MigrationState = (typeof STATES)[number];

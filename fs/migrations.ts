@@ -6,7 +6,7 @@ import { E, isErrno, type Result } from '../base/errno.ts';
 import type { Ino, VolumeId } from '../base/units.ts';
 import type { Record } from '../shard/record.ts';
 import type { Core } from './core.ts';
-import { isOver, jobOf, type MigrationJob, NONE_STAYS, ROOTS_MAX, rowOf } from './migration_job.ts';
+import { isOver, jobOf, type MigrationJob, NONE_STAYS, RETRY_SEC_MAX, ROOTS_MAX, rowOf } from './migration_job.ts';
 import { WALK_START } from './tree_walk.ts';
 
 /** That are not over; more are refused. */
@@ -53,7 +53,9 @@ export class Migrations {
   next(nowSec: number): MigrationJob | number {
     let waitSec = Number.POSITIVE_INFINITY;
     for (const job of this.#pending.values()) {
-      if (job.state !== 'failed' || job.nextTrySec <= nowSec) return job;
+      // Of a clock that was set back since nothing is to be waited for.
+      const isDue = job.nextTrySec <= nowSec || job.nextTrySec > nowSec + RETRY_SEC_MAX;
+      if (job.state !== 'failed' || isDue) return job;
       waitSec = Math.min(waitSec, job.nextTrySec - nowSec);
     }
     return waitSec;

@@ -32,7 +32,7 @@ import type { Core } from './core.ts';
 import { Describer } from './describer.ts';
 import type { Chore } from './maintenance.ts';
 import type { Amount, MigrationJob, StayReason } from './migration_job.ts';
-import { NONE_STAYS, RETRIES_MAX, stayCount } from './migration_job.ts';
+import { NONE_STAYS, RETRIES_MAX, RETRY_SEC_MAX, stayCount } from './migration_job.ts';
 import { Migrations, targetsOf, targetWithRoom } from './migrations.ts';
 import { bytesElsewhere, lookAt } from './movable.ts';
 import { isUnchanged, type PlannedUnit, planUnit, putMoved, switchedRows } from './move_units.ts';
@@ -53,9 +53,8 @@ const REST = 1;
 const BUSY_MS = 100;
 /** Before the next walk. */
 const PASS_MS = 500;
-/** Until a failed one is tried again: doubled each time, to an hour. */
+/** Until a failed one is tried again: doubled each time, to `RETRY_SEC_MAX`. */
 const RETRY_SEC = 60;
-const RETRY_SEC_MAX = 3_600;
 /** Jobs in a row that left the target's aggregate without a file. */
 const FRUITLESS_MAX = 4;
 
@@ -65,6 +64,8 @@ interface Run {
   readonly targets: readonly VolumeId[];
   walk: TreeWalk;
   planned: PlannedUnit[];
+  /** Files that have bytes elsewhere besides: looked at again once the unit has moved. */
+  more: Map<PlannedUnit, Ino>;
   bytes: number;
   files: number;
   /** In units that are planned. */
@@ -84,6 +85,7 @@ interface Run {
 interface CopyJob {
   readonly id: number;
   readonly units: readonly PlannedUnit[];
+  readonly more: ReadonlyMap<PlannedUnit, Ino>;
   readonly volume: VolumeId;
   readonly sinceMs: number;
 }
@@ -213,13 +215,14 @@ export class Migrator implements Chore {
     if (typeof look === 'string') run.stay[look] += 1;
     else if (run.inos.has(ino)) run.later.push(ino);
     else {
-      const planned = planUnit(core, ino, { source: look.source, describer: run.describer });
+      const at = { source: look.source, describer: run.describer, fileBytes: Number.POSITIVE_INFINITY };
+      const planned = planUnit(core, ino, at);
       if (planned === undefined) run.stay.shared += 1;
       // A record changes a row once: what a file has elsewhere goes with the next job.
       else if (planned.members.some((member) => run.inos.has(member.ino))) run.later.push(ino);
       else {
         addUnit(run, planned);
-        if (look.more) run.later.push(ino);
+        if (look.more) run.more.set(planned, ino);
       }
     }
   }
@@ -235,7 +238,7 @@ export class Migrator implements Chore {
       return false;
     }
     if (isErrno(job)) return this.#fail(run, job);
-    this.#copy = { id: job.id, units: run.planned, volume: target, sinceMs: clock.monotonicMs() };
+    this.#copy = { id: job.id, units: run.planned, more: run.more, volume: target, sinceMs: clock.monotonicMs() };
     clearPlanned(run, this.#core);
     this.#workers.post({ kind: 'pack', job, isUrgent: false });
     return false;
@@ -262,7 +265,9 @@ export class Migrator implements Chore {
     core.data.migration.finish(result, new Set(accepted.keys()));
     for (const [planned, to] of accepted.values()) {
       putMoved(core, record, planned, to);
-      run.job = { ...run.job, moved: addUp(run.job.moved, movedBy(planned, to.rows, run.targets)) };
+      run.job = { ...run.job, moved: addUp(run.job.moved, movedBy(planned, to.rows, run.targets)), retries: 0 };
+      const more = copy.more.get(planned);
+      if (more !== undefined) run.again.push(more);
     }
     run.fruitless = accepted.size > 0 ? 0 : run.fruitless + 1;
     this.#mark(run);
@@ -271,6 +276,7 @@ export class Migrator implements Chore {
     run.savedMs = core.clock.monotonicMs();
     this.#restUntilMs = run.savedMs + (run.savedMs - copy.sinceMs) * REST;
     if (result.error !== 0) this.#fail(run, result.error === E.ENOSPC.number ? E.ENOSPC : E.EIO);
+    else if (isSourceAway(core, copy, result)) this.#fail(run, E.EIO, 'what is to move cannot be read: see the log');
   }
 
   #leave(run: Run, planned: PlannedUnit, moved: PackResult['moved'][number]): void {
@@ -280,9 +286,11 @@ export class Migrator implements Chore {
     } else if (moved.status === 'too large' || moved.status === 'postponed') run.stay.shared += members.length;
     // What was punched meanwhile is nobody's any more.
     else if (moved.status === 'unreadable' && isUnchanged(this.#core, planned)) {
-      run.stay.damaged += members.length;
+      const isDamaged = moved.error === 0;
+      run.stay[isDamaged ? 'damaged' : 'unreachable'] += members.length;
       const fields = { aggregate: unit.source, rangeStart: moved.badRange, error: moved.error, ino: members[0]?.ino };
-      this.#core.log.error(fields, 'A block is not what was written, or cannot be read: it stays where it is');
+      const what = isDamaged ? 'A block is not what was written' : 'An aggregate cannot be read';
+      this.#core.log.error(fields, `${what}: it stays where it is`);
     } else run.stay.changed += members.length;
   }
 
@@ -336,11 +344,12 @@ export class Migrator implements Chore {
     return true;
   }
 
-  #fail(run: Run, errno: Errno): boolean {
+  #fail(run: Run, errno: Errno, because?: string): boolean {
     const { clock, log, volumes } = this.#core;
     const names = run.targets.map((id) => volumes.get(id)?.name ?? `${id}`).join(', ');
     const why = errno === E.ENOSPC ? 'has no room left' : 'is missing, or cannot be written or read';
-    const reason = names === '' ? `there is no tier or volume '${run.job.to}' any more` : `volume ${names} ${why}`;
+    const present = names === '' ? `there is no tier or volume '${run.job.to}' any more` : `volume ${names} ${why}`;
+    const reason = because ?? present;
     const retries = run.job.retries + 1;
     const nowSec = clock.now().sec;
     const nextTrySec = nowSec + Math.min(RETRY_SEC * 2 ** (retries - 1), RETRY_SEC_MAX);
@@ -380,6 +389,7 @@ function newRun(core: Core, job: MigrationJob, targets: readonly VolumeId[]): Ru
     ...{ job, targets, walk: new TreeWalk(core.namespace, job.roots, job.place) },
     ...{
       planned: [],
+      more: new Map<PlannedUnit, Ino>(),
       bytes: 0,
       files: 0,
       inos: new Set<Ino>(),
@@ -394,6 +404,7 @@ function newRun(core: Core, job: MigrationJob, targets: readonly VolumeId[]): Ru
 
 function clearPlanned(run: Run, core: Core): void {
   run.planned = [];
+  run.more = new Map();
   run.bytes = 0;
   run.files = 0;
   run.inos = new Set();
@@ -411,6 +422,14 @@ function addUnit(run: Run, planned: PlannedUnit): void {
 
 function isFull(run: Run): boolean {
   return run.bytes >= SEGMENT_BYTES || run.files >= JOB_FILES / 2 || run.later.length >= JOB_FILES;
+}
+
+/** Nothing could be read at all of what is still there by its rows: that is no matter of single files. */
+function isSourceAway(core: Core, { units }: CopyJob, { moved }: PackResult): boolean {
+  return moved.every(({ status, error }, i) => {
+    const planned = units[i];
+    return planned !== undefined && status === 'unreadable' && error !== 0 && isUnchanged(core, planned);
+  });
 }
 
 /** What a switch has brought: files that are wholly in their place now, and their bytes that came. */

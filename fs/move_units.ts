@@ -20,7 +20,7 @@ import type { Inode } from '../shard/rows.ts';
 import { type Core, isUnsettled } from './core.ts';
 import type { Describer } from './describer.ts';
 
-/** Larger units stay where they are. */
+/** Larger units stay where they are; one file may have more bytes where its caller has room for it. */
 const UNIT_FILES = 64;
 const UNIT_BYTES = 16 * MIB;
 
@@ -35,10 +35,13 @@ export interface PlannedUnit {
 export interface PlanAt {
   readonly source: AggregateId;
   readonly describer: Describer;
+  /** Bytes of a unit of one file at most; default as of any unit. */
+  readonly fileBytes?: number;
 }
 
 /** The unit that an inode belongs to; undefined when it has nothing in the source, or must stay for now. */
-export function planUnit(core: Core, from: Ino, { source, describer }: PlanAt): PlannedUnit | undefined {
+export function planUnit(core: Core, from: Ino, at: PlanAt): PlannedUnit | undefined {
+  const { source, describer, fileBytes = UNIT_BYTES } = at;
   const members = new Map<Ino, Inode>();
   const sharers = new Map<number, readonly Ino[]>();
   const ranges = new Map<number, Extent[]>();
@@ -55,7 +58,7 @@ export function planUnit(core: Core, from: Ino, { source, describer }: PlanAt): 
       ranges.set(rangeStart, [...(ranges.get(rangeStart) ?? []), extent]);
       if (!shared || sharers.has(rangeStart)) continue;
       const all = core.namespace.sharers(source, rangeStart);
-      if (!all.includes(ino)) return undefined;
+      if (all.length > UNIT_FILES || !all.includes(ino)) return undefined;
       sharers.set(rangeStart, all);
       todo.push(...all);
     }
@@ -70,7 +73,9 @@ export function planUnit(core: Core, from: Ino, { source, describer }: PlanAt): 
   const files = [...members.values()].map((inode) => describer.described(inode, describedExtents(inode)));
   const unit = { source, ranges: moves, files };
   const bytes = unitBytes(unit);
-  return bytes > UNIT_BYTES ? undefined : { unit, members: [...members.values()], sharers, bytes };
+  return bytes > (members.size === 1 ? fileBytes : UNIT_BYTES)
+    ? undefined
+    : { unit, members: [...members.values()], sharers, bytes };
 }
 
 /** Bytes that the source gives back when the unit has left it. */

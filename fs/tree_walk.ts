@@ -116,8 +116,6 @@ export class TreeWalk {
     const found = this.#namespace.readList(dir, this.#scanned === 0 ? top.after : this.#gatheredTo, SLICE);
     if (isErrno(found)) {
       this.unread += 1;
-      this.#scanned = 0;
-      this.#gathered = [];
       this.#leave();
       return;
     }
@@ -173,6 +171,9 @@ export class TreeWalk {
   }
 
   #leave(): void {
+    // Also of one that went while its names were being gathered.
+    this.#scanned = 0;
+    this.#gathered = [];
     this.#levels.pop();
     if (this.#levels.length === 0) this.#root += 1;
   }

@@ -72,6 +72,26 @@ describe('a walk', () => {
   });
 });
 
+test('a directory that goes while its names are gathered hides none of the next one', () => {
+  const fixture = start();
+  const { user, loose } = fixture;
+  for (const dir of ['one', 'two']) user.mkdir(dir);
+  const inos = ['one', 'two'].map((dir) => Array.from({ length: 300 }, (_, i) => user.put(`${dir}/${i}`, '')));
+  const roots = ['one', 'two'].map((dir) => user.stat(dir).ino);
+  const walk = new TreeWalk(loose.namespace, roots);
+  // To the directory, then some of its names: fewer than there are.
+  walk.step();
+  walk.step();
+  expect(walk.isBetween).toBe(false);
+  for (let i = 0; i < 300; i++) user.remove(`one/${i}`);
+  const { parent, name } = user.place('one');
+  expect(user.filesystem.removeDirectory(user.caller, parent, name)).toBeUndefined();
+  const found: Ino[] = [];
+  do for (let ino = walk.take(); ino !== undefined; ino = walk.take()) found.push(ino);
+  while (walk.step());
+  expect(new Set(found)).toEqual(new Set(inos[1]));
+});
+
 describe('the row of a migration', () => {
   const job: MigrationJob = {
     ...{ id: 7, state: 'copying', request: 'ab-1', to: 'warm', roots: [1 as Ino, 4096 as Ino], pass: 2 },
