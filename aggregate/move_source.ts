@@ -1,6 +1,6 @@
 /** The aggregates that a job moves bytes out of: nothing is read from them but whole blocks that are what was written. */
 import type { BackingFile } from '../base/backing.ts';
-import { blockChecksums } from '../base/crc32c.ts';
+import { haveChecksums } from '../base/crc32c.ts';
 import { E, isErrno, type Result } from '../base/errno.ts';
 import type { AggregateId } from '../base/units.ts';
 import type { Moves } from './moves.ts';
@@ -24,9 +24,7 @@ export class MoveSources {
     const { at, checksums } = block;
     const count = file.read(into, at);
     if (count < 0) return count;
-    const found = count < into.length ? [] : blockChecksums(into);
-    const isSame = found.length === checksums.length && found.every((each, i) => each === checksums[i]);
-    return isSame ? 0 : -E.EUCLEAN.number;
+    return count === into.length && haveChecksums(into, checksums) ? 0 : -E.EUCLEAN.number;
   }
 
   close(): void {

@@ -4,7 +4,7 @@
  */
 import { type Backing, type BackingFile, type FlushTarget, flushTarget } from '../base/backing.ts';
 import { alignUp } from '../base/bytes.ts';
-import { blockChecksums } from '../base/crc32c.ts';
+import { haveChecksums } from '../base/crc32c.ts';
 import { E } from '../base/errno.ts';
 import type { MovedPiece } from './moves.ts';
 import { BLOCK_BYTES } from './pack.ts';
@@ -25,13 +25,8 @@ export function prove(file: BackingFile, { backing, names, pieces, buffer }: Pro
   for (const { rangeStart, length, checksums } of pieces) {
     if (outcome < 0) return outcome;
     const count = file.read(buffer.subarray(0, alignUp(length, BLOCK_BYTES)), rangeStart);
-    outcome = count < 0 ? count : sameAs(buffer.subarray(0, Math.min(count, length)), { length, checksums });
+    if (count < 0) outcome = count;
+    else if (count < length || !haveChecksums(buffer.subarray(0, length), checksums)) outcome = -E.EIO.number;
   }
   return Math.min(outcome, 0);
-}
-
-function sameAs(bytes: Uint8Array, { length, checksums }: Pick<MovedPiece, 'length' | 'checksums'>): number {
-  const found = bytes.length < length ? [] : blockChecksums(bytes);
-  const isSame = found.length === checksums.length && found.every((each, i) => each === checksums[i]);
-  return isSame ? 0 : -E.EIO.number;
 }

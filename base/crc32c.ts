@@ -66,3 +66,9 @@ export function blockChecksums(bytes: Uint8Array): Uint32Array {
   }
   return checksums;
 }
+
+/** Whether `bytes` are those that `blockChecksums` gave these of. */
+export function haveChecksums(bytes: Uint8Array, checksums: Uint32Array): boolean {
+  const found = blockChecksums(bytes);
+  return found.length === checksums.length && found.every((each, i) => each === checksums[i]);
+}
